@@ -1,0 +1,50 @@
+"""The topics: names, partitions, retention, compaction, and who writes. Nothing is auto-created by a client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DAY_MS = 86_400_000
+
+EVENTS = "shop.events.v1"
+CATALOG = "shop.catalog.v1"
+ITEM_EMBEDDINGS = "shop.item_embeddings.v1"
+PAGES = "shop.page_recommendations.v1"
+DEAD_LETTERS = "shop.events.dlq"
+ERASURES = "shop.erasures.v1"
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One declared topic.
+
+    Attributes:
+        cleanup_policy: Kafka's `cleanup.policy`.
+        retention_ms: `retention.ms`; None keeps records until compaction removes them.
+        extra: further topic settings.
+    """
+
+    name: str
+    cleanup_policy: str
+    retention_ms: int | None = None
+    extra: tuple[tuple[str, str], ...] = ()
+
+    def config(self) -> dict[str, str]:
+        """The settings handed to Kafka when the topic is created."""
+        settings = {"cleanup.policy": self.cleanup_policy, **dict(self.extra)}
+        if self.retention_ms is not None:
+            settings["retention.ms"] = str(self.retention_ms)
+        return settings
+
+
+# Compacted topics that a ranker re-reads at start stay small when segments roll and are cleaned soon.
+_FAST_COMPACTION = (("min.cleanable.dirty.ratio", "0.2"), ("segment.ms", "3600000"), ("delete.retention.ms", str(DAY_MS)))
+
+TOPICS: tuple[Topic, ...] = (
+    Topic(EVENTS, "delete", 7 * DAY_MS),
+    Topic(CATALOG, "compact", extra=_FAST_COMPACTION),
+    Topic(ITEM_EMBEDDINGS, "compact", extra=_FAST_COMPACTION),
+    Topic(PAGES, "compact,delete", DAY_MS),
+    Topic(DEAD_LETTERS, "delete", 28 * DAY_MS),
+    Topic(ERASURES, "compact"),
+)

@@ -1,0 +1,1 @@
+"""The demo shop: a generated catalogue with drawn pictures, and shoppers with tastes."""

@@ -1,0 +1,1 @@
+"""The worker: folds events into session state, asks the ranker, publishes pages. Faust only in `app.py`."""

@@ -1,0 +1,1 @@
+"""What runs inside Triton: arrays in, arrays out; `repository/` is mounted as the model repository."""
