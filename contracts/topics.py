@@ -41,8 +41,9 @@ class Topic:
 _FAST_COMPACTION = (("min.cleanable.dirty.ratio", "0.2"), ("segment.ms", "3600000"), ("delete.retention.ms", str(DAY_MS)))
 
 TOPICS: tuple[Topic, ...] = (
-    Topic(EVENTS, "delete", 7 * DAY_MS),
-    Topic(CATALOG, "compact", extra=_FAST_COMPACTION),
+    # The broker stamps the records: latency and lag then compare server clocks only.
+    Topic(EVENTS, "delete", 7 * DAY_MS, extra=(("message.timestamp.type", "LogAppendTime"),)),
+    Topic(CATALOG, "compact", extra=(*_FAST_COMPACTION, ("message.timestamp.type", "LogAppendTime"))),
     Topic(ITEM_EMBEDDINGS, "compact", extra=_FAST_COMPACTION),
     Topic(PAGES, "compact,delete", DAY_MS),
     Topic(DEAD_LETTERS, "delete", 28 * DAY_MS),

@@ -1,0 +1,128 @@
+"""Metrics of the worker, created from a registry so that a test has its own; base units, bounded labels, no visitor ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+
+# 0.5 ms to 2.5 s: the stages of a page lie between, and a page later than that is stale.
+LATENCY_BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 48, 64)
+ELIGIBILITY_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0)
+
+STAGES = ("queue", "fold", "rpc", "model", "rules", "publish", "event_to_page")
+
+
+@dataclass(frozen=True)
+class WorkerMetrics:
+    """What the events worker counts; `events` equals processed + coalesced + duplicate + dead-lettered."""
+
+    events: Counter
+    outcomes: Counter
+    dead_letters: Counter
+    late: Counter
+    replayed: Counter
+    pages: Counter
+    fallbacks: Counter
+    stage: Histogram
+    batch_size: Histogram
+    sessions: Gauge
+    expired: Counter
+    erased: Counter
+    lag_messages: Gauge
+    lag_seconds: Gauge
+    dropped_batches: Counter
+    seeks: Counter
+    breaker_open: Gauge
+    model: Info
+    index_version: Gauge
+    item_view_size: Gauge
+    placement_items: Counter
+
+    @classmethod
+    def create(cls, registry: CollectorRegistry) -> WorkerMetrics:
+        """Register every metric of the worker in `registry`."""
+        return cls(
+            events=Counter("vitrine_events_total", "Events taken from the events topic", registry=registry),
+            outcomes=Counter(
+                "vitrine_event_outcomes_total",
+                "What became of each event: processed, coalesced, duplicate, dead_letter",
+                ["outcome"],
+                registry=registry,
+            ),
+            dead_letters=Counter("vitrine_dead_letters_total", "Records kept as dead letters", ["reason"], registry=registry),
+            late=Counter(
+                "vitrine_late_events_total", "Events older than their session by more than the idle time", registry=registry
+            ),
+            replayed=Counter(
+                "vitrine_replayed_events_total", "Events seen again after a restart and skipped", registry=registry
+            ),
+            pages=Counter(
+                "vitrine_pages_total", "Pages acknowledged by the broker", ["page_type", "degraded"], registry=registry
+            ),
+            fallbacks=Counter("vitrine_fallbacks_total", "Pages made without the ranker", ["reason"], registry=registry),
+            stage=Histogram(
+                "vitrine_stage_duration_seconds",
+                "Time of each stage of a page, from one trace",
+                ["stage"],
+                buckets=LATENCY_BUCKETS,
+                registry=registry,
+            ),
+            batch_size=Histogram("vitrine_batch_events", "Events in one micro-batch", buckets=BATCH_BUCKETS, registry=registry),
+            sessions=Gauge("vitrine_sessions_active", "Sessions held in the table of this worker", registry=registry),
+            expired=Counter("vitrine_sessions_expired_total", "Sessions removed after the idle time", registry=registry),
+            erased=Counter("vitrine_visitors_erased_total", "Visitors erased on request", registry=registry),
+            lag_messages=Gauge(
+                "vitrine_consumer_lag_messages", "Records not yet processed", ["topic", "partition"], registry=registry
+            ),
+            lag_seconds=Gauge(
+                "vitrine_consumer_lag_seconds", "Age of the last processed event when its page was made", registry=registry
+            ),
+            dropped_batches=Counter(
+                "vitrine_dropped_batches_total", "Batches dropped and read again", ["reason"], registry=registry
+            ),
+            seeks=Counter("vitrine_contiguity_seeks_total", "Times a gap made the worker seek back", registry=registry),
+            breaker_open=Gauge("vitrine_ranker_breaker_open", "1 while the ranker is given a rest", registry=registry),
+            model=Info("vitrine_ranker_model", "Model that answered last", registry=registry),
+            index_version=Gauge(
+                "vitrine_ranker_index_version", "Position of the item index that answered last", registry=registry
+            ),
+            item_view_size=Gauge("vitrine_item_view_items", "Items whose metadata this worker holds", registry=registry),
+            placement_items=Counter(
+                "vitrine_placement_items_total", "Items shown by candidate source", ["source"], registry=registry
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class CatalogMetrics:
+    """What the catalogue agent counts."""
+
+    records: Counter
+    dead_letters: Counter
+    batch_size: Histogram
+    encode: Histogram
+    errors: Counter
+
+    @classmethod
+    def create(cls, registry: CollectorRegistry) -> CatalogMetrics:
+        """Register every metric of the catalogue agent in `registry`."""
+        return cls(
+            records=Counter(
+                "vitrine_catalog_records_total", "Catalogue records by what was done", ["outcome"], registry=registry
+            ),
+            dead_letters=Counter(
+                "vitrine_catalog_dead_letters_total", "Catalogue records kept as dead letters", ["reason"], registry=registry
+            ),
+            batch_size=Histogram(
+                "vitrine_catalog_batch_items", "Records in one batch", buckets=BATCH_BUCKETS, registry=registry
+            ),
+            encode=Histogram(
+                "vitrine_catalog_batch_duration_seconds",
+                "Time of one batch from read to acknowledged",
+                buckets=ELIGIBILITY_BUCKETS,
+                registry=registry,
+            ),
+            errors=Counter("vitrine_catalog_retries_total", "Batches tried again", ["reason"], registry=registry),
+        )
