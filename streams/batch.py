@@ -1,0 +1,153 @@
+"""The fold stage: raw records become visits, one per visitor, and dead letters. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from contracts.errors import ContractError, InvalidField
+from contracts.events import Event, decode_event
+from contracts.keys import message_key
+from contracts.settings import SessionSettings
+from streams.ports import Record
+from streams.sessions import Outcome, SessionState, advance
+
+FUTURE_LIMIT_MS = 3_600_000  # an event may be at most an hour ahead of the broker's clock
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One record of the events topic; `timestamp` is the broker's (ms), `token` what the source needs to acknowledge."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    timestamp: int
+    headers: tuple[tuple[str, bytes], ...] = ()
+    token: Any = None
+
+
+@dataclass(slots=True)
+class Visit:
+    """One visitor in one batch: the state after all of the batch's events, and the event that the page answers."""
+
+    key: bytes
+    state: SessionState
+    trigger: Event
+    incoming: Incoming
+    events: int = 1
+    is_stored: bool = True
+    """False when the visitor withheld consent: the page is made from this event alone and nothing is kept."""
+    had_state: bool = False
+
+
+@dataclass
+class Batch:
+    """What one micro-batch came to."""
+
+    visits: dict[bytes, Visit] = field(default_factory=dict)
+    dead: list[Record] = field(default_factory=list)
+    dead_reasons: list[str] = field(default_factory=list)
+    duplicates: int = 0
+    replayed: int = 0
+    late: int = 0
+    watermarks: dict[tuple[int, str], int] = field(default_factory=dict)
+    """Highest event time per (partition, tenant): the clock by which sessions expire."""
+
+    @property
+    def coalesced(self) -> int:
+        """Events that share a page with a later one of the same visitor."""
+        return sum(visit.events - 1 for visit in self.visits.values())
+
+
+def dead_letter(incoming: Incoming, error: ContractError, *, topic: str, source_topic: str, stage: str) -> tuple[Record, str]:
+    """The dead-letter record of one input: original key, value and headers, plus where and why it failed."""
+    details = {
+        "code": error.code,
+        "path": error.path,
+        "message": str(error),
+        "topic": source_topic,
+        "partition": str(incoming.partition),
+        "offset": str(incoming.offset),
+        "stage": stage,
+        "attempt": "1",
+    }
+    ours = tuple((f"dlq.error.{name}", text.encode()) for name, text in details.items())
+    kept = tuple(header for header in incoming.headers if not header[0].startswith("dlq.error."))
+    return Record(topic, incoming.key, incoming.value, headers=(*kept, *ours)), error.code
+
+
+def read(incoming: Incoming) -> Event:
+    """Decode one record and check what only the record can tell.
+
+    Raises:
+        ContractError: broken bytes, a key that is not the visitor's, or an event time far in the future.
+    """
+    event = decode_event(incoming.value)
+    key = message_key(event.tenant_id, event.visitor_id)
+    if incoming.key != key:
+        shown = (incoming.key or b"").decode("utf-8", "replace")[:200]
+        message = f"the message key is {shown!r}, expected tenant_id|visitor_id = {key.decode()!r}"
+        raise InvalidField(message, path="key")
+    if event.time > incoming.timestamp + FUTURE_LIMIT_MS:
+        message = f"$.event_time: {event.time} is more than an hour after the broker's {incoming.timestamp}"
+        raise InvalidField(message, path="$.event_time")
+    return event
+
+
+def _fold(
+    batch: Batch, event: Event, incoming: Incoming, lookup: Callable[[bytes], SessionState | None], settings: SessionSettings
+) -> None:
+    key = incoming.key or b""
+    visit = batch.visits.get(key)
+    if visit is None:
+        before = lookup(key)
+        had_state = before is not None
+    else:
+        before = visit.state if visit.is_stored else None
+        had_state = visit.had_state
+    consents = event.consent is None or event.consent.personalization
+    step = advance(before if consents else None, event, incoming.partition, incoming.offset, settings)
+    batch.late += step.late
+    if step.outcome is Outcome.DUPLICATE:
+        batch.duplicates += 1
+    elif step.outcome is Outcome.REPLAYED:
+        batch.replayed += 1
+    else:
+        state = step.state if consents else msgspec.structs.replace(step.state, sequence=0)
+        events = visit.events + 1 if visit is not None else 1
+        batch.visits[key] = Visit(key, state, event, incoming, events, consents, had_state)
+        clock = (incoming.partition, event.tenant_id)
+        batch.watermarks[clock] = max(batch.watermarks.get(clock, 0), event.time)
+
+
+def fold(
+    records: Sequence[Incoming],
+    lookup: Callable[[bytes], SessionState | None],
+    settings: SessionSettings,
+    *,
+    events_topic: str,
+    dead_letter_topic: str,
+) -> Batch:
+    """Decode, deduplicate and fold a micro-batch; several events of a visitor become one visit.
+
+    Args:
+        records: in the order of their offsets per partition.
+        lookup: the visitor's state before the batch, by message key.
+        settings: idle time and bounds of a session.
+        events_topic: name written into dead letters.
+        dead_letter_topic: where dead letters go.
+    """
+    batch = Batch()
+    for incoming in records:
+        try:
+            _fold(batch, read(incoming), incoming, lookup, settings)
+        except ContractError as error:
+            record, reason = dead_letter(incoming, error, topic=dead_letter_topic, source_topic=events_topic, stage="fold")
+            batch.dead.append(record)
+            batch.dead_reasons.append(reason)
+    return batch

@@ -1,0 +1,235 @@
+"""The way from a folded batch to pages: one call of the ranker, the rules, the message. Ports as arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from contracts.errors import DependencyError, RankerTimeout
+from contracts.keys import category_key, tenant_key
+from contracts.recommendations import (
+    FallbackReason,
+    Latency,
+    Model,
+    PageRecommendation,
+    Source,
+    encode_page,
+)
+from contracts.settings import PageSettings, SessionSettings
+from monitoring.metrics import WorkerMetrics
+from streams.batch import Batch, Visit
+from streams.items import ItemView
+from streams.page import Scored, attribution_token, mixed, placement, popular, recommendation_id, showable
+from streams.ports import Answer, Clock, Ranker, Record
+from streams.ranking import Encoder, is_current, request
+from streams.sessions import SessionState, encoded, excluded
+
+MODEL_NAME = "fusion-ranker"
+_TRACE_HEADERS = ("traceparent", "tracestate")
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """One visitor's page and the state to be written after it; `state` None leaves nothing behind."""
+
+    key: bytes
+    partition: int
+    page: Record
+    state: SessionState | None
+    had_state: bool
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """An answer with its cost, or why there is none."""
+
+    answer: Answer | None
+    fallback_reason: FallbackReason | None
+    rpc_seconds: float
+
+
+@dataclass
+class Refresher:
+    """Turns folded batches into pages; keeps only which encoder is serving.
+
+    Args:
+        ranker: the model behind Triton, or a fake.
+        view: metadata of the live items.
+        clock: wall clock for the times of the page, monotonic for the stages.
+        session: bounds of the state.
+        page: size, diversity, expiry and signing secret.
+        pages_topic: where pages go.
+        metrics: the worker's metrics.
+    """
+
+    ranker: Ranker
+    view: ItemView
+    clock: Clock
+    session: SessionSettings
+    page: PageSettings
+    pages_topic: str
+    metrics: WorkerMetrics
+    encoder: Encoder = field(default_factory=Encoder)
+
+    async def refresh(self, batch: Batch, taken_at: float, queue_ms: dict[bytes, float]) -> list[Refreshed]:
+        """Pages and next states for every visit of the batch.
+
+        Args:
+            batch: the folded batch.
+            taken_at: monotonic seconds when the batch was taken from the queue.
+            queue_ms: milliseconds that each visit's trigger had waited by then, by key.
+        """
+        visits = list(batch.visits.values())
+        if not visits:
+            return []
+        folded_at = self.clock.monotonic()
+        ranked = await self._rank(visits)
+        stages = _Stages((folded_at - taken_at) * 1000, ranked, self.clock.monotonic())
+        self._observe(stages, len(visits))
+        return [self._refreshed(visit, row, ranked, stages, queue_ms[visit.key]) for row, visit in enumerate(visits)]
+
+    async def _rank(self, visits: Sequence[Visit]) -> Ranked:
+        rows = [(visit.trigger.tenant_id, visit.state) for visit in visits]
+        started = self.clock.monotonic()
+        try:
+            answer = await self.ranker.rank(request(rows, self.encoder))
+            if answer.model_version != self.encoder.version:
+                # Another encoder serves than the states were sent for: learn which, and ask again with states rebuilt.
+                self.encoder = Encoder(answer.model_version, answer.state.shape[1])
+                self.metrics.model.info({"name": MODEL_NAME, "version": str(answer.model_version)})
+                if any(state.encoder or state.recent for _, state in rows):
+                    answer = await self.ranker.rank(request(rows, self.encoder))
+        except RankerTimeout:
+            return Ranked(None, "triton_timeout", self.clock.monotonic() - started)
+        except DependencyError:
+            return Ranked(None, "triton_down", self.clock.monotonic() - started)
+        self.metrics.index_version.set(answer.index_version)
+        reason: FallbackReason | None = "cold_catalog" if answer.index_size == 0 else None
+        return Ranked(answer, reason, self.clock.monotonic() - started)
+
+    def _observe(self, stages: _Stages, pages: int) -> None:
+        for stage, milliseconds in (("fold", stages.fold_ms), ("rpc", stages.rpc_ms), ("model", stages.model_ms)):
+            self.metrics.stage.labels(stage).observe(milliseconds / 1000)
+        if stages.ranked.fallback_reason is not None:
+            self.metrics.fallbacks.labels(stages.ranked.fallback_reason).inc(pages)
+
+    def _refreshed(self, visit: Visit, row: int, ranked: Ranked, stages: _Stages, queue_ms: float) -> Refreshed:
+        state = visit.state
+        if ranked.answer is not None:
+            rebuilt = state if is_current(state, self.encoder) else _forgotten(state)
+            state = encoded(rebuilt, ranked.answer.state[row].tobytes(), ranked.answer.model_version, self.session)
+        for key, _ in visit.state.pending:
+            self.view.touch(key)
+        chosen = self._choose(visit, row, ranked)
+        page = self._page(visit, chosen, ranked, stages, queue_ms)
+        for candidate in chosen:
+            self.metrics.placement_items.labels(candidate.source.name.lower()).inc()
+        headers = tuple(header for header in visit.incoming.headers if header[0] in _TRACE_HEADERS)
+        record = Record(self.pages_topic, visit.key, encode_page(page), headers=headers)
+        return Refreshed(visit.key, visit.incoming.partition, record, state if visit.is_stored else None, visit.had_state)
+
+    def _choose(self, visit: Visit, row: int, ranked: Ranked) -> list[Scored]:
+        state, event = visit.state, visit.trigger
+        hidden, now = set(excluded(state)), visit.incoming.timestamp
+        size = self.page.grid_size
+        candidates: list[Scored] = []
+        if ranked.answer is not None:
+            answer = ranked.answer
+            rows = zip(
+                answer.items[row].tolist(),
+                answer.scores[row].tolist(),
+                answer.sources[row].tolist(),
+                map(tuple, answer.shares[row].tolist()),
+                strict=True,
+            )
+            candidates = showable(self.view, rows, hidden, now)
+        # Items below a category page share their department, so only the full path can mix them.
+        chosen = mixed(candidates, size, self.page.diversity)
+        if len(chosen) < size:
+            tenant = tenant_key(event.tenant_id)
+            shown = hidden | {candidate.card.key for candidate in chosen}
+            chosen += popular(self.view, tenant, self._category(state, event.tenant_id), shown, now, size - len(chosen))
+        return chosen
+
+    def _category(self, state: SessionState, tenant_id: str) -> int:
+        """Where the fallback looks first: the page's category, else that of the last item touched."""
+        if state.category:
+            return category_key(tenant_id, state.category)
+        for key, _ in reversed(state.recent + state.pending):
+            card = self.view.cards.get(key)
+            if card is not None:
+                return card.category_key
+        return 0
+
+    def _page(
+        self, visit: Visit, chosen: Sequence[Scored], ranked: Ranked, stages: _Stages, queue_ms: float
+    ) -> PageRecommendation:
+        state, event, incoming = visit.state, visit.trigger, visit.incoming
+        version = ranked.answer.model_version if ranked.answer is not None else 0
+        identity = recommendation_id(visit.key, incoming.partition, incoming.offset, version)
+        secret = self.page.signing_secret.get_secret_value().encode()
+        missing = (item.item_id for item in event.items if not self.view.knows(event.tenant_id, item.item_id))
+        generated = self.clock.wall_ms()
+        received = event.received_at or incoming.timestamp
+        return PageRecommendation(
+            recommendation_id=identity,
+            attribution_token=attribution_token(identity, version, state.experiment_ids, secret),
+            tenant_id=event.tenant_id,
+            visitor_id=event.visitor_id,
+            user_id=state.user_id,
+            session_id=state.session_id,
+            page_view_id=state.page_view_id,
+            page_type=state.page_type,
+            trigger_event_id=event.event_id,
+            trigger_event_time=event.time,
+            generated_time=generated,
+            expire_time=generated + int(self.page.expire_seconds * 1000),
+            sequence=state.sequence,
+            source=Source(incoming.partition, incoming.offset),
+            index_version=ranked.answer.index_version if ranked.answer is not None else 0,
+            placements=(placement(state.page_type, chosen),),
+            model=Model(MODEL_NAME if ranked.answer is not None else "popular-in-category", str(version)),
+            experiment_ids=state.experiment_ids,
+            missing_ids=tuple(dict.fromkeys(missing)),
+            degraded=ranked.fallback_reason is not None,
+            fallback_reason=ranked.fallback_reason,
+            latency_ms=stages.latency(queue_ms, self.clock.monotonic(), max(0.0, float(generated - received))),
+        )
+
+
+def _forgotten(state: SessionState) -> SessionState:
+    """The state whose touches have all to be encoded anew, as :func:`streams.ranking.request` sent them."""
+    return msgspec.structs.replace(state, recent=(), pending=state.recent + state.pending)
+
+
+@dataclass(frozen=True)
+class _Stages:
+    """Durations of a batch, shared by its pages."""
+
+    fold_ms: float
+    ranked: Ranked
+    rules_started: float
+
+    @property
+    def rpc_ms(self) -> float:
+        return self.ranked.rpc_seconds * 1000
+
+    @property
+    def model_ms(self) -> float:
+        return sum(self.ranked.answer.timing_us) / 1000 if self.ranked.answer is not None else 0.0
+
+    def latency(self, queue_ms: float, now: float, event_to_emit: float) -> Latency:
+        """The page's `latency_ms`; rules is the time since the ranker's answer, the batch's earlier pages included."""
+        step, retrieve, rank = self.ranked.answer.timing_us if self.ranked.answer is not None else (0.0, 0.0, 0.0)
+        return Latency(
+            queue=round(queue_ms, 3),
+            fold=round(self.fold_ms, 3),
+            rpc=round(self.rpc_ms, 3),
+            session_update=round(step / 1000, 3),
+            retrieval=round(retrieve / 1000, 3),
+            inference=round(rank / 1000, 3),
+            rules=round((now - self.rules_started) * 1000, 3),
+            event_to_emit=event_to_emit,
+        )
