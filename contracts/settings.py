@@ -125,12 +125,52 @@ class GatewaySettings(Part):
 
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
+    open_access: bool = False
+    """Serve without keys on an address that is not loopback; only behind something that authenticates."""
+    api_keys: dict[str, tuple[SecretStr, ...]] = {}
+    """Tenant to its secret keys, for the shop's own servers: events, catalogue, erasure, everything of the tenant."""
+    browser_keys: dict[str, tuple[SecretStr, ...]] = {}
+    """Tenant to keys that its web pages may show: events in, pages and items out, nothing else."""
+    operator_keys: dict[str, tuple[SecretStr, ...]] = {}
+    """Tenant to keys that also open the operations routes."""
+    keys_file: Path | None = None
+    """JSON with any of `api_keys`, `browser_keys`, `operator_keys`, for secrets mounted as files."""
+    rate_limit_per_second: float = Field(5_000.0, gt=0)
+    """Events (or other requests) per second and key; the bucket holds two seconds of it."""
+    body_max_bytes: int = Field(4_194_304, ge=1024)
+    """Largest body, before and after gzip."""
+    batch_max: int = Field(1000, ge=1)
+    """Most events or items in one request."""
+    publish_timeout_seconds: float = Field(5.0, gt=0)
+    """Longest wait for the broker's acknowledgement; past it the answer is 503."""
+    pending_max: int = Field(20_000, ge=1)
+    """Records that may wait for the broker at once; past it the answer is 503."""
+    cors_origins: tuple[str, ...] = ()
+    page_memory_bytes: int = Field(67_108_864, ge=1)
+    page_history_seconds: float = Field(86_400.0, gt=0)
+    """How far back in the page topic a starting gateway reads."""
+    page_history_records: int = Field(20_000, ge=1)
+    """Most pages per partition that a starting gateway reads."""
+    page_ring: int = Field(4, ge=1, le=64)
+    """Pages kept per visitor, so that a stream resumes without a gap."""
+    streams_max: int = Field(2_000, ge=1)
+    heartbeat_seconds: float = Field(15.0, gt=0)
+    upload_max_bytes: int = Field(2_000_000, ge=1)
+    uploads_max: int = Field(2_000, ge=1)
+    """Uploaded pictures kept; the oldest leave first."""
+    otlp_endpoint: str | None = None
+    """Base address of an OTLP/HTTP collector, e.g. `http://collector:4318`; none turns tracing off."""
 
 
 class StackSettings(Part):
     """The embedded stack that `make run` and `make up` start."""
 
     var: Path = Path("var")
+    """Data, logs and run files of one stack; two stacks need two of them and other ports."""
+    kafka: bool = True
+    """False uses the cluster of `kafka.bootstrap_servers`; one that is not on loopback is never started here anyway."""
+    triton: bool = True
+    """False uses the server of `triton.grpc_address`."""
     heap: str = "512m"
     controller_port: int = Field(9093, ge=0, le=65535)
     canary_seconds: float = Field(0.5, gt=0)
