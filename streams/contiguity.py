@@ -121,3 +121,7 @@ class Contiguity:
             if self._expected[partition] != offset:
                 self._expected[partition] = offset
                 await self.source.seek(partition, offset)
+
+    def positions(self) -> dict[int, int]:
+        """Next offset that is not done, by partition."""
+        return dict(self._done)

@@ -228,21 +228,43 @@ class Delivery:
 
     # ---- removal: expiry and erasure go through the same order as pages
 
-    async def remove(self, keys: Sequence[tuple[bytes, int]], extra: Sequence[Record] = ()) -> bool:
-        """Write tombstones for (key, partition) and forget the sessions; False if the partitions moved meanwhile.
+    async def remove(
+        self,
+        keys: Sequence[tuple[bytes, int]],
+        extra: Sequence[Record] = (),
+        unless: Callable[[bytes, SessionState], bool] = lambda _key, _state: False,
+    ) -> int | None:
+        """Write tombstones for (key, partition) and forget the sessions.
 
-        Waits for the batches in flight, so that no older state of the visitor is written afterwards.
+        Waits for the batches in flight and holds up the next, so that no older state of a visitor is written after.
+
+        Args:
+            keys: whom to forget.
+            extra: records to be written with the tombstones.
+            unless: asked again for each, since its state may have moved on meanwhile.
+
+        Returns:
+            How many were forgotten; None if the partitions moved while they were written.
+
+        Raises:
+            BrokerUnavailable: if the tombstones were not acknowledged; nothing was forgotten then.
         """
         async with self._gate:
             while self._tail is not None and not self._tail.done():
                 await asyncio.wait([self._tail])
             generation = self.source.generation()
-            await self.log.write([self.table.changelog(key, None, partition) for key, partition in keys] + list(extra))
+            states = {key: self._state(key) for key, _ in keys}
+            gone = [(key, partition) for key, partition in keys if (s := states[key]) is None or not unless(key, s)]
+            await self.log.write([self.table.changelog(key, None, partition) for key, partition in gone] + list(extra))
             if generation != self.source.generation():
-                return False
-            for key, _ in keys:
+                return None
+            for key, _ in gone:
                 self.table.remove(key)
-        return True
+            return len(gone)
+
+    def positions(self) -> dict[int, int]:
+        """Next offset that is not done, by partition."""
+        return self._contiguity.positions()
 
     # ---- counting
 

@@ -1,0 +1,123 @@
+"""The worker's own Kafka clients: the idempotent writer, and the follower of the item topic. No Faust."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from contracts.errors import BrokerUnavailable, ContractError
+from contracts.kafka_client import aiokafka_options
+from contracts.settings import KafkaSettings
+from streams.items import ItemView
+from streams.ports import Record
+
+_LOG = logging.getLogger(__name__)
+_REQUEST_TIMEOUT_MS = 10_000
+
+
+class KafkaLog:
+    """`streams.ports.RecordLog` on one idempotent producer: a retry inside the client neither repeats nor reorders."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            BrokerUnavailable: if no broker answers.
+        """
+        self._producer = AIOKafkaProducer(
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=0,
+            request_timeout_ms=_REQUEST_TIMEOUT_MS,
+            **aiokafka_options(self._settings),
+        )
+        try:
+            await self._producer.start()
+        except KafkaError as error:
+            message = f"no broker answers at {self._settings.bootstrap_servers}: {error}"
+            raise BrokerUnavailable(message) from error
+
+    async def stop(self) -> None:
+        """Close the connection; what is not acknowledged by then is not acknowledged."""
+        if self._producer is not None:
+            await self._producer.stop()
+
+    async def write(self, records: Sequence[Record]) -> None:
+        """See `streams.ports.RecordLog.write`."""
+        if not records:
+            return
+        if self._producer is None:
+            message = "the log was not started"
+            raise BrokerUnavailable(message)
+        try:
+            pending = [
+                await self._producer.send(
+                    record.topic, record.value, key=record.key, partition=record.partition, headers=list(record.headers)
+                )
+                for record in records
+            ]
+            await asyncio.gather(*pending)
+        except KafkaError as error:
+            message = f"the broker did not acknowledge {len(records)} records: {type(error).__name__}: {error}"
+            raise BrokerUnavailable(message) from error
+
+
+class ItemFollower:
+    """Keeps an `ItemView` equal to `shop.item_embeddings.v1`: reads it from the beginning, then follows it."""
+
+    def __init__(
+        self, settings: KafkaSettings, topic: str, view: ItemView, on_change: Callable[[int], object] = lambda _: None
+    ) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._view = view
+        self._on_change = on_change
+        self.ready = asyncio.Event()
+        """Set when what the topic held at the start has been read."""
+
+    async def run(self) -> None:
+        """Follow until cancelled; a broker that is away is waited for."""
+        while True:
+            try:
+                await self._follow()
+            except KafkaError as error:
+                _LOG.warning("item topic cannot be read, trying again", extra={"error": str(error)})
+                await asyncio.sleep(1.0)
+
+    async def _follow(self) -> None:
+        consumer = AIOKafkaConsumer(
+            group_id=None, auto_offset_reset="earliest", enable_auto_commit=False, **aiokafka_options(self._settings)
+        )
+        await consumer.start()
+        try:
+            partitions = [TopicPartition(self._topic, number) for number in range(self._settings.partitions)]
+            consumer.assign(partitions)
+            await consumer.seek_to_beginning(*partitions)
+            ends = await consumer.end_offsets(partitions)
+            while True:
+                self._apply(await consumer.getmany(timeout_ms=500, max_records=500))
+                if not self.ready.is_set():
+                    positions = [await consumer.position(partition) >= ends[partition] for partition in partitions]
+                    if all(positions):
+                        self.ready.set()
+                await asyncio.sleep(0)  # a big catalogue must not hold up the pages
+        finally:
+            await consumer.stop()
+
+    def _apply(self, fetched: dict[TopicPartition, list[object]]) -> None:
+        for records in fetched.values():
+            for record in records:
+                try:
+                    self._view.apply(record.key, record.value)  # type: ignore[attr-defined]
+                except (ContractError, ValueError) as error:
+                    _LOG.warning("item record skipped", extra={"error": str(error)})
+        if fetched:
+            self._on_change(len(self._view.cards))
