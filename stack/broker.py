@@ -1,0 +1,147 @@
+"""The embedded broker: real Apache Kafka in KRaft mode, one node, on loopback."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import socket
+import struct
+import subprocess
+import time
+import uuid
+from contextlib import closing
+from pathlib import Path
+
+from contracts.errors import BrokerUnavailable, ConfigurationError
+from contracts.settings import ROOT, Settings, resolve
+from stack.addresses import Address, parse_address
+from stack.environment import child_environment
+from stack.process import Child
+
+LIBS = ROOT / "var" / "kafka" / "libs"  # filled by `make setup` from stack/kafka/pom.xml
+_LOG4J = ROOT / "stack" / "kafka" / "log4j2.properties"
+ADDRESS_SETTING = "VITRINE_KAFKA__BOOTSTRAP_SERVERS"
+CONTROLLER_SETTING = "VITRINE_STACK__CONTROLLER_PORT"
+
+_SERVER = """\
+# Written at every start by stack/broker.py.
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller_port}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://{address},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://{address}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={data}
+num.partitions={partitions}
+auto.create.topics.enable=false
+default.replication.factor=1
+offsets.topic.replication.factor=1
+# The default of 50 partitions costs a second of every start.
+offsets.topic.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+# The default waits 3 s before the first worker of a group may begin.
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+log.retention.hours=168
+log.cleaner.min.compaction.lag.ms=0
+log.cleaner.backoff.ms=5000
+log.cleaner.dedupe.buffer.size=16777216
+num.network.threads=2
+num.io.threads=4
+"""
+
+
+def is_embedded(settings: Settings) -> bool:
+    """Whether the stack runs the broker itself: one loopback address and not switched off."""
+    servers = settings.kafka.bootstrap_servers.split(",")
+    return settings.stack.kafka and len(servers) == 1 and parse_address(servers[0], ADDRESS_SETTING).host in ("127.0.0.1", "localhost")
+
+
+class Broker:
+    """Prepares the broker's files and its process; data in `<stack.var>/kafka`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.address = parse_address(settings.kafka.bootstrap_servers, ADDRESS_SETTING)
+        self.controller = Address("127.0.0.1", settings.stack.controller_port)
+        self._settings = settings
+        self._var = resolve(settings.stack.var)
+        self._data = self._var / "kafka" / "data"
+        self._properties = self._var / "kafka" / "server.properties"
+
+    def prepare(self) -> None:
+        """Write the configuration and, the first time, format the data folder.
+
+        Raises:
+            ConfigurationError: no Java, or the jars were not fetched.
+        """
+        self._properties.parent.mkdir(parents=True, exist_ok=True)
+        self._properties.write_text(
+            _SERVER.format(
+                address=self.address,
+                controller_port=self.controller.port,
+                data=self._data,
+                partitions=self._settings.kafka.partitions,
+            )
+        )
+        if (self._data / "meta.properties").exists():
+            return
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        format_storage = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)]
+        finished = subprocess.run(
+            [*_java("-Xmx128m", "-XX:TieredStopAtLevel=1"), *format_storage], capture_output=True, text=True, check=False
+        )
+        if finished.returncode != 0:
+            message = f"Kafka's storage could not be formatted in {self._data}: {finished.stderr.strip() or finished.stdout.strip()}"
+            raise ConfigurationError(message)
+
+    def child(self) -> Child:
+        """The process, not started."""
+        heap = self._settings.stack.heap
+        command = [*_java(f"-Xms{heap}", f"-Xmx{heap}"), "kafka.Kafka", str(self._properties)]
+        environment = child_environment(self._settings)
+        return Child("kafka", command, environment, self._var / "log" / "kafka.log", ROOT)
+
+    def is_answering(self, timeout_seconds: float = 1.0) -> bool:
+        """Whether the broker answers a request; a mere connection would also succeed while the process hangs."""
+        # ApiVersions v0: size, api key 18, version 0, correlation id, null client id.
+        request = struct.pack(">ihhih", 10, 18, 0, 1, -1)
+        try:
+            with closing(socket.create_connection(self.address, timeout_seconds)) as connection:
+                connection.sendall(request)
+                return len(connection.recv(8)) > 0
+        except OSError:
+            return False
+
+    def wait_until_answering(self, child: Child, patience_seconds: float = 60.0) -> None:
+        """Poll until the broker answers.
+
+        Raises:
+            BrokerUnavailable: the process ended or did not answer in time; the message holds the end of its log.
+        """
+        deadline = time.monotonic() + patience_seconds
+        while not self.is_answering():
+            if not child.is_alive or time.monotonic() > deadline:
+                message = f"Kafka did not start on {self.address}; the end of {child.log_file}:\n{child.log_tail()}"
+                raise BrokerUnavailable(message)
+            time.sleep(0.05)
+
+
+def _java(*options: str) -> list[str]:
+    java = shutil.which("java")
+    if java is None:
+        message = "no java on the PATH: install a JRE of version 17 or newer, such as Debian's openjdk-17-jre-headless"
+        raise ConfigurationError(message)
+    if not any(LIBS.glob("kafka_*.jar")):
+        message = f"Kafka's jars are not in {LIBS}: run `make setup`"
+        raise ConfigurationError(message)
+    # Serial collection leaves the cores to the pipeline; see docs/architecture.md.
+    return [java, *options, "-XX:+UseSerialGC", f"-Dlog4j2.configurationFile={_LOG4J}", "-cp", f"{LIBS}/*"]
+
+
+def remove_data(var: Path) -> None:
+    """Forget everything that the embedded broker of this var folder kept."""
+    shutil.rmtree(resolve(var) / "kafka" / "data", ignore_errors=True)

@@ -1,0 +1,58 @@
+"""Settings as the environment of a child process, so that every process of one stack reads the same."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, SecretStr
+
+from contracts.settings import ROOT, Settings
+
+
+def variables(settings: Settings) -> dict[str, str]:
+    """Every setting as `VITRINE_GROUP__NAME=value`; None is left out, since absent means the same."""
+    values: dict[str, str] = {}
+    for name in type(settings).model_fields:
+        part = getattr(settings, name)
+        if isinstance(part, BaseModel):
+            fields = ((field, getattr(part, field)) for field in type(part).model_fields)
+            values |= {_name(name, field): _text(value) for field, value in fields if value is not None}
+        elif part is not None:
+            values[_name(name)] = _text(part)
+    return values
+
+
+def child_environment(settings: Settings, **extra: str) -> dict[str, str]:
+    """This process's environment with the settings laid over it.
+
+    Args:
+        settings: what the child is to read.
+        extra: further variables; they win.
+    """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("VITRINE_")}
+    # One numerical thread each: the processes share the cores, and more threads only wait for one another.
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    return {**inherited, **threads, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT), **variables(settings), **extra}
+
+
+def overridden(settings: Settings, changes: Mapping[str, Mapping[str, object]]) -> Settings:
+    """A copy with some fields of some groups changed, such as `{"worker": {"role": "events"}}`."""
+    parts = {group: getattr(settings, group).model_copy(update=dict(fields)) for group, fields in changes.items()}
+    return settings.model_copy(update=parts)
+
+
+def _name(*parts: str) -> str:
+    return "VITRINE_" + "__".join(part.upper() for part in parts)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return json.dumps([str(item) if isinstance(item, Path) else item for item in value])
+    return str(value)

@@ -1,0 +1,122 @@
+"""One child process: in a group of its own, logged to a file, gone when its parent is gone."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+_PR_SET_PDEATHSIG = 1
+_LOG_LIMIT_BYTES = 20_000_000
+_LIBC = ctypes.CDLL(None, use_errno=True)  # loaded before the fork: the child may not import
+
+
+def _die_with(parent: int) -> Callable[[], None]:
+    """Code for the child, between fork and exec: the kernel kills it when the thread that forked it ends (prctl(2))."""
+
+    def arm() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # the parent died before the kernel was told
+            os._exit(1)
+
+    return arm
+
+
+class Child:
+    """A process that is started, watched and stopped as a group.
+
+    Start it from the main thread: the kernel binds its life to the thread that forks.
+
+    Args:
+        name: for status and log file.
+        command: program and arguments.
+        environment: the whole environment of the child.
+        log_file: standard output and error are appended here; past 20 MB it is moved to `<name>.1` at the next start.
+        cwd: working directory.
+    """
+
+    def __init__(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], log_file: Path, cwd: Path
+    ) -> None:
+        self.name = name
+        self.log_file = log_file
+        self._command = list(command)
+        self._environment = dict(environment)
+        self._cwd = cwd
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Fork and exec."""
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        if self.log_file.exists() and self.log_file.stat().st_size > _LOG_LIMIT_BYTES:
+            self.log_file.replace(self.log_file.with_suffix(self.log_file.suffix + ".1"))
+        with self.log_file.open("ab") as output:
+            self._popen = subprocess.Popen(
+                self._command,
+                env=self._environment,
+                cwd=self._cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - one prctl call on a library loaded before the fork
+            )
+        log.info("process started", extra={"process_name": self.name, "process_id": self._popen.pid})
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the newest start, None before the first."""
+        return self._popen.pid if self._popen else None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self._popen is not None and self._popen.poll() is None
+
+    @property
+    def exit_status(self) -> int | None:
+        """Exit status (negative: the signal) once it has ended."""
+        return self._popen.poll() if self._popen else None
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the whole group; an empty group is no error."""
+        if self._popen is None:
+            return
+        try:
+            os.killpg(self._popen.pid, number)
+        except ProcessLookupError:
+            return
+
+    def terminate(self) -> None:
+        """Ask the group to end."""
+        self.signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the group at once and collect its exit status."""
+        self.signal(signal.SIGKILL)
+        if self._popen is not None:
+            self._popen.wait()
+
+    def stop(self, patience_seconds: float) -> None:
+        """SIGTERM, wait, then SIGKILL for what is left of the group."""
+        self.terminate()
+        deadline = time.monotonic() + patience_seconds
+        while self.is_alive and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if self.is_alive:
+            log.warning("process did not end when asked and was killed", extra={"process_name": self.name})
+        self.kill()
+
+    def log_tail(self, lines: int = 15) -> str:
+        """The newest lines of its log, for error messages."""
+        if not self.log_file.exists():
+            return ""
+        text = self.log_file.read_bytes()[-16_384:].decode(errors="replace")
+        return "\n".join(text.splitlines()[-lines:])
