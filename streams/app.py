@@ -218,9 +218,7 @@ class EventsWorker:
         prefix = settings.kafka.topic_prefix
         self.app = _faust(settings, settings.worker.group)
         self.log = KafkaLog(settings.kafka)
-        self.follower = ItemFollower(
-            settings.kafka, prefix + ITEM_EMBEDDINGS, self.view, self.metrics.item_view_size.set
-        )
+        self.follower = ItemFollower(settings.kafka, prefix + ITEM_EMBEDDINGS, self.view, self.metrics.item_view_size.set)
         self.table = self.app.Table(
             "sessions", key_type=bytes, value_type=bytes, partitions=settings.kafka.partitions, help="visitor states"
         )

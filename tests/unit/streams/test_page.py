@@ -1,0 +1,113 @@
+"""The rules: diversity, exclusion, reasons, tokens."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.keys import category_key, tenant_key
+from contracts.tensors import Candidate
+from streams.items import ItemView, card_of
+from streams.page import Scored, attribution_token, mixed, popular, read_token, reasons, recommendation_id, showable
+from tests.fakes import catalog_record, keys_of, view_of
+
+NOW = 1_800_000_000_000
+
+
+def scored(category: str, score: float, name: str = "x") -> Scored:
+    return Scored(card_of(catalog_record(f"{category}-{name}-{score}", category)[1]), score, Candidate.ANN_FUSED)
+
+
+candidates = st.lists(st.tuples(st.sampled_from("ABC"), st.floats(0.001, 1)), max_size=30).map(
+    lambda pairs: sorted((scored(c, s, str(n)) for n, (c, s) in enumerate(pairs)), key=lambda x: -x.score)
+)
+
+
+@given(candidates, st.integers(1, 12), st.floats(0, 1))
+def test_mixing_chooses_as_many_as_there_are_and_none_twice(found: list[Scored], size: int, diversity: float) -> None:
+    chosen = mixed(found, size, diversity)
+    assert len(chosen) == min(size, len(found))
+    assert len({candidate.card.key for candidate in chosen}) == len(chosen)
+
+
+@given(candidates)
+def test_without_diversity_the_order_of_the_ranker_stays(found: list[Scored]) -> None:
+    assert mixed(found, 12, 0.0) == found[:12]
+
+
+@given(candidates)
+def test_with_full_diversity_no_category_follows_itself_while_others_are_left(found: list[Scored]) -> None:
+    chosen = mixed(found, len(found) or 1, 1.0)
+    for place in range(1, len(chosen)):
+        rest = {candidate.card.category for candidate in chosen[place:]}
+        if chosen[place].card.category == chosen[place - 1].card.category:
+            assert rest == {chosen[place].card.category}
+
+
+def test_within_a_category_the_better_item_comes_first() -> None:
+    found = [scored("A", 0.9), scored("B", 0.8), scored("A", 0.7), scored("B", 0.1)]
+    chosen = mixed(found, 4, 0.5)
+    assert [c.score for c in chosen if c.card.category == "A"] == [0.9, 0.7]
+
+
+def test_hidden_unknown_and_repeated_candidates_are_not_shown() -> None:
+    view, keys = view_of(4), keys_of(4)
+    rows = [(key, 0.5, 0, None) for key in (keys[0], 12345, keys[1], keys[1], keys[2], 0)]
+    assert [c.card.item_id for c in showable(view, rows, {keys[2]}, NOW)] == ["i0", "i1"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"availability": "OUT_OF_STOCK"}, {"available_quantity": 0}, {"expire_time": NOW}, {"available_time": NOW + 1}],
+)
+def test_what_cannot_be_sold_now_is_not_shown(fields: dict[str, object]) -> None:
+    view = ItemView()
+    view.apply(*catalog_record("gone", **fields))
+    view.apply(*catalog_record("there"))
+    tenant = tenant_key("default")
+    assert [c.card.item_id for c in popular(view, tenant, 0, set(), NOW, 9)] == ["there"]
+
+
+def test_a_deleted_item_leaves_the_view() -> None:
+    view = ItemView()
+    key, value = catalog_record("x")
+    view.apply(key, value)
+    assert view.knows("default", "x")
+    view.apply(key, None)
+    assert not view.knows("default", "x")
+
+
+def test_the_fallback_prefers_the_category_and_fills_with_the_rest() -> None:
+    view = view_of(8)
+    chosen = popular(view, tenant_key("default"), category_key("default", "B > 1"), set(), NOW, 5)
+    assert chosen[0].card.category.startswith("B")
+    assert len(chosen) == 5
+
+
+def test_a_tenant_never_sees_the_items_of_another() -> None:
+    assert popular(view_of(8), tenant_key("other"), 0, set(), NOW, 5) == []
+
+
+def test_reasons_name_the_strongest_modality() -> None:
+    card = card_of(catalog_record("x")[1])
+    assert reasons(Scored(card, 0.5, Candidate.ANN_FUSED, (0.1, 0.8, 0.1))) == ("Looks like",)
+    assert reasons(Scored(card, 0.5, Candidate.POPULAR)) == ("Popular item",)
+    dropped = card_of(catalog_record("x", price=5.0, original_price=9.0)[1])
+    assert "Price drop" in reasons(Scored(dropped, 0.5, Candidate.EXPLORATION, (1.0, 0.0, 0.0)))
+
+
+def test_a_page_made_again_has_the_same_id_and_another_offset_another() -> None:
+    first = recommendation_id(b"default|v", 1, 2, 3)
+    assert first == recommendation_id(b"default|v", 1, 2, 3) != recommendation_id(b"default|v", 1, 3, 3)
+    assert (uuid.UUID(first).version, uuid.UUID(first).variant) == (8, uuid.RFC_4122)
+
+
+def test_a_token_can_be_read_by_its_maker_only() -> None:
+    token = attribution_token("id", 7, ("rank:B",), b"secret")
+    assert read_token(token, b"secret") == ("id", 7, ("rank:B",))
+    assert read_token(token, b"other") is None
+    assert read_token(token[:-3] + "AAA", b"secret") is None
+    assert read_token("at_!", b"secret") is None
