@@ -69,7 +69,7 @@ class WorkerSettings(Part):
     group: str = "vitrine-worker"
     instance_id: str = "0"
     """Stable per slot: Kafka's static membership lets a restarted worker have its partitions back at once."""
-    role: Literal["all", "events", "catalog"] = "all"
+    role: Literal["events", "catalog"] = "events"
     batch_max: int = Field(64, ge=1, le=64)
     pipeline_depth: int = Field(2, ge=1)
     """Batches in flight: the call of the next is made while the acknowledgements of the last are awaited."""

@@ -1,12 +1,13 @@
-"""`python -m streams`: the worker process; `VITRINE_WORKER__ROLE` chooses events, catalog or both."""
+"""`python -m streams`: the worker process; `VITRINE_WORKER__ROLE` chooses events or catalog."""
 
 from __future__ import annotations
 
 import sys
 
+from monitoring.logs import configure
+
 from contracts.errors import ConfigurationError
 from contracts.settings import Settings
-from monitoring.logs import configure
 
 
 def main() -> int:

@@ -1,0 +1,184 @@
+"""Faust at arm's length: the app's settings, its streams as sources, its table as session table, and its lag.
+
+With `streams/app.py` the only module that imports Faust; everything private that is used of it is used here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import faust
+
+from contracts.errors import ConfigurationError
+from contracts.kafka_client import password, servers, ssl_context
+from contracts.settings import KafkaSettings, Settings, resolve
+from streams.batch import Incoming
+from streams.ports import Record
+
+FAUST_VERSION = "0.15.3"
+
+
+def check_faust() -> None:
+    """The worker leans on private names of one release.
+
+    Raises:
+        ConfigurationError: if another version of faust-streaming is installed.
+    """
+    if faust.__version__ != FAUST_VERSION:
+        message = f"faust-streaming is {faust.__version__}, expected {FAUST_VERSION}: the worker uses its private names"
+        raise ConfigurationError(message)
+
+
+def _credentials(settings: KafkaSettings) -> Any:
+    context = ssl_context(settings)
+    if settings.security_protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=settings.sasl_username,
+            password=password(settings),
+            mechanism=settings.sasl_mechanism,
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context is not None else None
+
+
+def faust_app(settings: Settings, group: str) -> faust.App:
+    worker = settings.worker
+    data = resolve(worker.data_dir) / f"{group}-{worker.instance_id}"
+    data.mkdir(parents=True, exist_ok=True)
+    return faust.App(
+        f"{settings.kafka.topic_prefix}{group}",
+        broker=";".join(f"kafka://{server}" for server in servers(settings.kafka)),
+        broker_credentials=_credentials(settings.kafka),
+        datadir=str(data),
+        web_enabled=False,
+        key_serializer="raw",
+        value_serializer="raw",
+        store="memory://",
+        producer_acks=-1,
+        broker_commit_interval=worker.commit_interval_seconds,
+        broker_session_timeout=worker.session_timeout_seconds,
+        broker_heartbeat_interval=worker.session_timeout_seconds / 4,
+        broker_request_timeout=max(10.0, worker.session_timeout_seconds + 4),
+        broker_max_poll_interval=60.0,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=f"{group}-{worker.instance_id}",
+        # Safe because output is idempotent: what was not acknowledged is processed again.
+        stream_wait_empty=False,
+        stream_buffer_maxsize=1024,
+        topic_partitions=settings.kafka.partitions,
+        topic_replication_factor=settings.kafka.replication_factor,
+        topic_disable_leader=True,
+        table_standby_replicas=0,
+    )
+
+
+class FaustSource:
+    """`streams.contiguity.EventSource` on a Faust stream's queue."""
+
+    def __init__(self, app: faust.App, stream: Any) -> None:
+        self._app = app
+        self._queue = stream.channel.queue
+        self._topic = stream.channel.get_topic_name()
+
+    def generation(self) -> int:
+        """Generation of the consumer group."""
+        return int(self._app.consumer_generation_id)
+
+    def is_current(self, incoming: Incoming) -> bool:
+        """Whether the record was fetched in this generation and the flow is on."""
+        return bool(self._app.flow_control.is_active()) and incoming.token.generation_id == self._app.consumer_generation_id
+
+    async def committed(self, partition: int) -> int:
+        """Ask the broker: Faust's own cache is empty for a new partition, and holds None for a stored 0."""
+        tp = faust.types.TP(self._topic, partition)
+        thread = self._app.consumer._thread  # noqa: SLF001 - checked at start by check_faust
+        offset = await thread.call_thread(thread._ensure_consumer().committed, tp)  # noqa: SLF001
+        if offset is None:
+            return int((await self._app.consumer.earliest_offsets(tp))[tp])
+        return int(offset)
+
+    async def seek(self, partition: int, offset: int) -> None:
+        """Read the partition from `offset` again."""
+        tp = faust.types.TP(self._topic, partition)
+        if tp in self._app.consumer.assignment():
+            await self._app.consumer.seek(tp, offset)
+
+    def acknowledge(self, incoming: Incoming) -> None:
+        """Hand the message to Faust, which commits what is contiguous."""
+        message, consumer = incoming.token, self._app.consumer
+        if not message.tracked:
+            message.tracked = True
+            consumer.unacked.add(message)
+        message.ack(consumer)
+
+    async def next(self, most: int) -> list[Incoming]:
+        """Wait for one record and take what else is there, at most `most`; no timer."""
+        taken = [_incoming(await self._queue.get())]
+        while len(taken) < most and not self._queue.empty():
+            taken.append(_incoming(self._queue.get_nowait()))
+        return taken
+
+
+def _incoming(event: Any) -> Incoming:
+    message = event.message
+    return Incoming(
+        partition=message.partition,
+        offset=message.offset,
+        key=message.key,
+        value=message.value,
+        timestamp=int(message.timestamp * 1000),
+        headers=_headers(message.headers),
+        token=message,
+    )
+
+
+def _headers(headers: Any) -> tuple[tuple[str, bytes], ...]:
+    if not headers:
+        return ()
+    return tuple(headers.items() if isinstance(headers, dict) else headers)
+
+
+class FaustTable:
+    """`streams.delivery.SessionTable` on a Faust table in memory.
+
+    `table[k] = v` would write the changelog itself, to the partition of the *current event*; the store is set directly
+    and the changelog record is written, and awaited, by the delivery.
+    """
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+
+    def get(self, key: bytes) -> bytes | None:
+        """Stored state of a visitor."""
+        value: bytes | None = self._table.data.get(key)
+        return value
+
+    def put(self, key: bytes, value: bytes, partition: int) -> None:
+        """Store in memory."""
+        self._table.data[key] = value
+        self._table.data._key_partition[key] = partition  # noqa: SLF001 - recovery drops partitions by it
+
+    def remove(self, key: bytes) -> None:
+        """Forget in memory."""
+        self._table.data.data.pop(key, None)
+        self._table.data._key_partition.pop(key, None)  # noqa: SLF001
+
+    def entries(self) -> list[tuple[bytes, bytes, int]]:
+        """(key, value, partition) of every session held."""
+        partitions = self._table.data._key_partition  # noqa: SLF001
+        return [(key, value, partitions[key]) for key, value in list(self._table.data.data.items()) if value]
+
+    def changelog(self, key: bytes, value: bytes | None, partition: int) -> Record:
+        """The changelog record of a change."""
+        return Record(self._table.changelog_topic_name, key, value, partition)
+
+
+def lags(app: faust.App, topic: str, positions: Mapping[int, int]) -> dict[int, int]:
+    """Records of each partition that are not done."""
+    lags = {}
+    for partition, offset in positions.items():
+        tp = faust.types.TP(topic, partition)
+        highwater = app.consumer.highwater(tp) if tp in app.consumer.assignment() else None
+        lags[partition] = max(0, highwater - offset) if highwater is not None else 0
+    return lags

@@ -1,0 +1,65 @@
+"""Starts the worker of the configured role under Faust's runner, with metrics and an honest health answer."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+
+import faust
+import uvloop
+from monitoring.server import Health, serve
+from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry
+
+from contracts.settings import Settings
+from streams.app import EventsWorker
+from streams.catalog_app import CatalogWorker
+
+_LOG = logging.getLogger(__name__)
+_STOP_PATIENCE_SECONDS = 8.0
+_EX_TEMPFAIL = 75
+
+
+class Runner(faust.Worker):  # type: ignore[misc]  # Faust publishes no types
+    """Faust's runner with an end: it waits for ever for a broker that is gone.
+
+    Whatever is not acknowledged by then is processed again after the next start.
+    """
+
+    def _schedule_shutdown(self, signal: signal.Signals) -> None:
+        timer = threading.Timer(_STOP_PATIENCE_SECONDS, os._exit, (_EX_TEMPFAIL,))
+        timer.daemon = True
+        timer.start()
+        super()._schedule_shutdown(signal)
+
+
+def build(settings: Settings, registry: CollectorRegistry) -> EventsWorker | CatalogWorker:
+    """The worker of the configured role."""
+    return CatalogWorker(settings, registry) if settings.worker.role == "catalog" else EventsWorker(settings, registry)
+
+
+def health_of(worker: EventsWorker | CatalogWorker) -> Health:
+    """Healthy when the worker has its partitions and does not stand still while records wait."""
+    trouble = worker.trouble()
+    return Health(healthy=trouble is None, detail=trouble or "ok")
+
+
+def run(settings: Settings) -> int:
+    """Run until a signal; the exit status.
+
+    Raises:
+        ConfigurationError: the metrics address is taken, or another Faust is installed.
+    """
+    uvloop.install()
+    registry = CollectorRegistry()
+    for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
+        registry.register(collector)
+    worker = build(settings, registry)
+    serve(settings.worker.metrics_address, registry, lambda: health_of(worker), setting="VITRINE_WORKER__METRICS_ADDRESS")
+    _LOG.info("worker starts", extra={"role": settings.worker.role, "instance": settings.worker.instance_id})
+    try:
+        Runner(worker.app, redirect_stdouts=False, override_logging=False).execute_from_commandline()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
