@@ -5,6 +5,7 @@ With `streams/app.py` the only module that imports Faust; everything private tha
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -113,8 +114,12 @@ class FaustSource:
         message.ack(consumer)
 
     async def next(self, most: int) -> list[Incoming]:
-        """Wait for one record and take what else is there, at most `most`; no timer."""
-        taken = [_incoming(await self._queue.get())]
+        """Wait for one record and take what else is there, at most `most`; no timer. Empty when Faust stops."""
+        try:
+            taken = [_incoming(await self._queue.get())]
+        except StopAsyncIteration:
+            await asyncio.sleep(0.05)
+            return []
         while len(taken) < most and not self._queue.empty():
             taken.append(_incoming(self._queue.get_nowait()))
         return taken

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import threading
+from typing import Protocol
 
 import faust
 import uvloop
@@ -13,8 +14,6 @@ from monitoring.server import Health, serve
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry
 
 from contracts.settings import Settings
-from streams.app import EventsWorker
-from streams.catalog_app import CatalogWorker
 
 _LOG = logging.getLogger(__name__)
 _STOP_PATIENCE_SECONDS = 8.0
@@ -34,12 +33,28 @@ class Runner(faust.Worker):  # type: ignore[misc]  # Faust publishes no types
         super()._schedule_shutdown(signal)
 
 
-def build(settings: Settings, registry: CollectorRegistry) -> EventsWorker | CatalogWorker:
-    """The worker of the configured role."""
-    return CatalogWorker(settings, registry) if settings.worker.role == "catalog" else EventsWorker(settings, registry)
+class Role(Protocol):
+    """What every worker has: a Faust app, and a word on its health."""
+
+    app: faust.App
+
+    def trouble(self) -> str | None:
+        """Why the worker is not healthy, or None."""
+        ...
 
 
-def health_of(worker: EventsWorker | CatalogWorker) -> Health:
+def build(settings: Settings, registry: CollectorRegistry) -> Role:
+    """The worker of the configured role; each role loads only what it needs."""
+    if settings.worker.role == "catalog":
+        from streams.catalog_app import CatalogWorker  # noqa: PLC0415 - brings Pillow, 10 MB
+
+        return CatalogWorker(settings, registry)
+    from streams.app import EventsWorker  # noqa: PLC0415
+
+    return EventsWorker(settings, registry)
+
+
+def health_of(worker: Role) -> Health:
     """Healthy when the worker has its partitions and does not stand still while records wait."""
     trouble = worker.trouble()
     return Health(healthy=trouble is None, detail=trouble or "ok")
