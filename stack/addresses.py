@@ -10,7 +10,7 @@ import psutil
 
 from contracts.errors import ConfigurationError
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost")
 
 
 class Address(NamedTuple):
@@ -65,15 +65,20 @@ def require_free(address: Address, setting: str) -> None:
         try:
             probe.bind(address)
         except OSError as error:
-            owner = _listener(address.port)
-            message = f"{setting}={address} cannot be used: {owner or error.strerror}. Stop that process or set {setting} to another port."
+            why = _listener(address.port) or error.strerror
+            message = f"{setting}={address} cannot be used: {why}. Stop that process or set {setting} to another port."
             raise ConfigurationError(message) from error
 
 
 def _listener(port: int) -> str | None:
     try:
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            if (
+                connection.status == psutil.CONN_LISTEN
+                and connection.laddr
+                and connection.laddr.port == port
+                and connection.pid
+            ):
                 return f"process {connection.pid} ({psutil.Process(connection.pid).name()}) listens there"
     except psutil.Error:
         return None

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from contracts.errors import BrokerUnavailable, ConfigurationError
 from contracts.settings import ROOT, Settings, resolve
-from stack.addresses import Address, parse_address
+from stack.addresses import LOOPBACK, Address, parse_address
 from stack.environment import child_environment
 from stack.process import Child
 
@@ -46,6 +46,9 @@ transaction.state.log.min.isr=1
 # The default waits 3 s before the first worker of a group may begin.
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
+# After a crash the node may register again only when its old session is over; the default is 9 s.
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=400
 log.retention.hours=168
 log.cleaner.min.compaction.lag.ms=0
 log.cleaner.backoff.ms=5000
@@ -58,7 +61,7 @@ num.io.threads=4
 def is_embedded(settings: Settings) -> bool:
     """Whether the stack runs the broker itself: one loopback address and not switched off."""
     servers = settings.kafka.bootstrap_servers.split(",")
-    return settings.stack.kafka and len(servers) == 1 and parse_address(servers[0], ADDRESS_SETTING).host in ("127.0.0.1", "localhost")
+    return settings.stack.kafka and len(servers) == 1 and parse_address(servers[0], ADDRESS_SETTING).host in LOOPBACK
 
 
 class Broker:
@@ -95,7 +98,8 @@ class Broker:
             [*_java("-Xmx128m", "-XX:TieredStopAtLevel=1"), *format_storage], capture_output=True, text=True, check=False
         )
         if finished.returncode != 0:
-            message = f"Kafka's storage could not be formatted in {self._data}: {finished.stderr.strip() or finished.stdout.strip()}"
+            said = finished.stderr.strip() or finished.stdout.strip()
+            message = f"Kafka's storage could not be formatted in {self._data}: {said}"
             raise ConfigurationError(message)
 
     def child(self) -> Child:

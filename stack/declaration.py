@@ -7,9 +7,9 @@ import logging
 from kafka import errors
 from kafka.admin import KafkaAdminClient
 
+from contracts.kafka_client import kafka_python_options
 from contracts.settings import KafkaSettings
 from contracts.topics import TOPICS
-from stack.connection import client_options
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ def declare_topics(settings: KafkaSettings) -> list[str]:
     Returns:
         The names that were created, with the prefix.
     """
-    admin = KafkaAdminClient(**client_options(settings))
+    admin = KafkaAdminClient(**kafka_python_options(settings))
     try:
         present = set(admin.list_topics())
         missing = {

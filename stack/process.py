@@ -42,15 +42,14 @@ class Child:
         cwd: working directory.
     """
 
-    def __init__(
-        self, name: str, command: Sequence[str], environment: Mapping[str, str], log_file: Path, cwd: Path
-    ) -> None:
+    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], log_file: Path, cwd: Path) -> None:
         self.name = name
         self.log_file = log_file
         self._command = list(command)
         self._environment = dict(environment)
         self._cwd = cwd
         self._popen: subprocess.Popen[bytes] | None = None
+        self._is_over = False
 
     def start(self) -> None:
         """Fork and exec."""
@@ -87,7 +86,7 @@ class Child:
 
     def signal(self, number: int) -> None:
         """Send a signal to the whole group; an empty group is no error."""
-        if self._popen is None:
+        if self._popen is None or self._is_over:  # the number may be another's by now
             return
         try:
             os.killpg(self._popen.pid, number)
@@ -103,14 +102,16 @@ class Child:
         self.signal(signal.SIGKILL)
         if self._popen is not None:
             self._popen.wait()
+            self._is_over = True
 
     def stop(self, patience_seconds: float) -> None:
-        """SIGTERM, wait, then SIGKILL for what is left of the group."""
-        self.terminate()
+        """SIGTERM, wait, then SIGKILL for what is left of the group; without patience SIGKILL at once."""
+        if patience_seconds > 0:
+            self.terminate()
         deadline = time.monotonic() + patience_seconds
         while self.is_alive and time.monotonic() < deadline:
             time.sleep(0.02)
-        if self.is_alive:
+        if self.is_alive and patience_seconds > 0:
             log.warning("process did not end when asked and was killed", extra={"process_name": self.name})
         self.kill()
 

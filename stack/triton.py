@@ -50,7 +50,9 @@ def ensure_exported(settings: Settings) -> Path:
     artefact, exported = resolve(settings.model.path), exported_models(settings)
     wanted, present = artefact / "manifest.json", exported / "manifest.json"
     if not wanted.exists():
-        message = f"VITRINE_MODEL__PATH={settings.model.path}: no manifest.json there, expected a folder that `vitrine train` wrote"
+        message = (
+            f"VITRINE_MODEL__PATH={settings.model.path}: no manifest.json there, expected a folder that `vitrine train` wrote"
+        )
         raise ConfigurationError(message)
     if present.exists() and present.read_bytes() == wanted.read_bytes():
         return exported

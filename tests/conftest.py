@@ -53,7 +53,7 @@ def var(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def session_settings(var: Path) -> Settings:
     """Addresses of the session's broker and Triton; nothing runs there until `broker` and `triton` are asked for."""
-    groups = {
+    groups: dict[str, dict[str, Any]] = {
         "kafka": {"bootstrap_servers": free_address(), "partitions": PARTITIONS, "topic_prefix": "shared."},
         "triton": {"grpc_address": free_address(), "metrics_address": free_address()},
         "monitoring": {"model_metrics_address": free_address()},
@@ -79,7 +79,7 @@ def broker(session_settings: Settings) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def triton(session_settings: Settings, broker: str) -> Iterator[str]:
-    """gRPC address of a real Triton that follows the item embeddings of `shared_settings`."""
+    """Address (gRPC) of a real Triton that follows the item embeddings of `shared_settings`."""
     assert broker == session_settings.kafka.bootstrap_servers
     server = TritonServer(session_settings)
     child = _started_triton(server, session_settings)
@@ -132,8 +132,7 @@ def start_triton(broker: str) -> Iterator[ProcessFactory]:
 
     def start(settings: Settings) -> Child:
         server = TritonServer(settings)
-        child = _started_triton(server, settings, started)
-        return child
+        return _started_triton(server, settings, started)
 
     yield start
     for server, child in started:
