@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from monitoring.logs import configure
-
 from contracts.errors import ConfigurationError
 from contracts.settings import Settings
+from monitoring.logs import configure
 
 
 def main() -> int:

@@ -6,8 +6,8 @@ import base64
 import hashlib
 import hmac
 import uuid
-from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contracts.recommendations import Placement, RecommendedItem
@@ -25,7 +25,7 @@ PLACEMENTS = {
     "help": ("help_picks", "For you"),
 }
 SOURCES = tuple(candidate.name.lower() for candidate in Candidate)
-_REASON_OF_SOURCE = {
+_REASON_OF_SOURCE: dict[int, str] = {
     Candidate.SESSION_NEIGHBOURS: "Bought together",
     Candidate.CO_VISIT: "Bought together",
     Candidate.POPULAR: "Popular item",
@@ -33,7 +33,6 @@ _REASON_OF_SOURCE = {
     Candidate.RECENT: "Similar to viewed",
 }
 _REASON_OF_MODALITY = ("Same style text", "Looks like", "Similar to viewed")
-_MODALITIES = ("text", "image", "behaviour")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,56 +41,61 @@ class Scored:
 
     card: ItemCard
     score: float
-    source: Candidate
+    source: int
+    """`contracts.tensors.Candidate`."""
     shares: tuple[float, float, float] | None = None
 
 
-def mixed(candidates: Sequence[Scored], size: int, diversity: float, *, by_leaf: bool = True) -> list[Scored]:
-    """Choose `size` of the candidates (best first), mixing categories.
+def mixed(categories: Sequence[str], scores: Sequence[float], size: int, diversity: float) -> list[int]:
+    """Choose `size` of the candidates (given best first), mixing categories; the positions chosen, in order.
 
     Greedy, after maximal marginal relevance (Carbonell and Goldstein 1998): each slot takes the candidate with the
     highest (1 - diversity) · score/top - diversity · repeat, where repeat is 1 for the category of the slot before and
-    else the share of its category so far. Only the best of each category can win a slot, so the cost is slots times
-    categories. `diversity` 0 keeps the order, 1 lets no category follow itself while others are left.
+    else the share of its category so far. `diversity` 0 keeps the order, 1 lets no category follow itself while others
+    are left. Only the best of each category can win, and of the categories not shown yet only the first: so a slot
+    costs as many comparisons as categories were shown.
     """
-    if diversity == 0 or not candidates:
-        return list(candidates[:size])
-    queues: dict[str, deque[tuple[int, Scored]]] = defaultdict(deque)
-    for rank, candidate in enumerate(candidates):
-        category = candidate.card.category
-        queues[category if by_leaf else category.split(" > ", 1)[0]].append((rank, candidate))
-    top = max(candidates[0].score, 1e-9)
-    chosen: list[Scored] = []
-    count: dict[str, int] = defaultdict(int)
-    last: str | None = None
-    while queues and len(chosen) < size:
-        filled = max(len(chosen), 1)
-        best, best_key = "", (float("-inf"), 0)
-        for category, queue in queues.items():
-            rank, head = queue[0]
-            repeat = 1.0 if category == last else count[category] / filled
-            key = ((1 - diversity) * head.score / top - diversity * repeat, -rank)
-            if key > best_key:
-                best, best_key = category, key
-        chosen.append(queues[best].popleft()[1])
-        count[best] += 1
+    if diversity == 0 or not scores:
+        return list(range(min(size, len(scores))))
+    queues: dict[str, list[int]] = {}
+    for position, category in enumerate(categories):
+        queues.setdefault(category, []).append(position)
+    unseen = deque(queues)
+    worth = (1 - diversity) / max(scores[0], 1e-9)
+    count: dict[str, int] = {}
+    chosen: list[int] = []
+    last = ""
+    while len(chosen) < size and len(chosen) < len(scores):
+        best, best_worth = "", float("-inf")
+        if unseen:
+            best = unseen[0]
+            best_worth = worth * scores[queues[best][0]]
+        for category, shown in count.items():
+            queue = queues[category]
+            if shown == len(queue):
+                continue
+            repeat = 1.0 if category == last else shown / len(chosen)
+            value = worth * scores[queue[shown]] - diversity * repeat
+            if value > best_worth or (value == best_worth and queue[shown] < queues[best][count.get(best, 0)]):
+                best, best_worth = category, value
+        if unseen and best == unseen[0]:
+            unseen.popleft()
+        place = count.get(best, 0)
+        chosen.append(queues[best][place])
+        count[best] = place + 1
         last = best
-        if not queues[best]:
-            del queues[best]
     return chosen
 
 
 def reasons(candidate: Scored) -> tuple[str, ...]:
     """Why the item is there, in the words of the contract."""
-    found = []
-    if candidate.source in _REASON_OF_SOURCE:
-        found.append(_REASON_OF_SOURCE[candidate.source])
-    if candidate.shares is not None and sum(candidate.shares) > 0 and candidate.source is not Candidate.POPULAR:
-        strongest = max(range(3), key=candidate.shares.__getitem__)
-        found.append(_REASON_OF_MODALITY[strongest])
-    if candidate.card.price_dropped:
-        found.append("Price drop")
-    return tuple(dict.fromkeys(found)) or ("Popular item",)
+    of_source = _REASON_OF_SOURCE.get(candidate.source)
+    shares = candidate.shares
+    of_match = None
+    if shares is not None and candidate.source != Candidate.POPULAR and (strongest := max(shares)) > 0:
+        of_match = _REASON_OF_MODALITY[shares.index(strongest)]
+    of_price = "Price drop" if candidate.card.price_dropped else None
+    return tuple(dict.fromkeys(filter(None, (of_source, of_match, of_price)))) or ("Popular item",)
 
 
 def placement(page_type: str, chosen: Sequence[Scored]) -> Placement:
@@ -118,21 +122,23 @@ def placement(page_type: str, chosen: Sequence[Scored]) -> Placement:
 def _shares(shares: tuple[float, float, float] | None) -> dict[str, float]:
     if shares is None:
         return {}
-    return {name: round(share, 3) for name, share in zip(_MODALITIES, shares, strict=True)}
+    text, image, behaviour = shares
+    return {"text": round(text, 3), "image": round(image, 3), "behaviour": round(behaviour, 3)}
 
 
-def showable(
-    view: ItemView, keys: Iterable[tuple[int, float, int, tuple[float, float, float] | None]], hidden: set[int], time_ms: int
-) -> list[Scored]:
-    """Candidates (key, score, source, shares) that are known, in stock, not hidden; none twice."""
-    found: list[Scored] = []
+def showable(view: ItemView, keys: Sequence[int], hidden: set[int], time_ms: int, most: int) -> list[tuple[int, ItemCard]]:
+    """Position and card of the first `most` candidates that are known, in stock and not hidden; none twice."""
+    found: list[tuple[int, ItemCard]] = []
     seen = set(hidden)
-    for key, score, source, shares in keys:
-        card = view.cards.get(key)
+    cards = view.cards
+    for position, key in enumerate(keys):
+        card = cards.get(key)
         if card is None or key in seen or not card.is_showable(time_ms):
             continue
         seen.add(key)
-        found.append(Scored(card, score, Candidate(source), shares))
+        found.append((position, card))
+        if len(found) == most:
+            break
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -21,12 +22,13 @@ from contracts.settings import PageSettings, SessionSettings
 from monitoring.metrics import WorkerMetrics
 from streams.batch import Batch, Visit
 from streams.items import ItemView
-from streams.page import Scored, attribution_token, mixed, placement, popular, recommendation_id, showable
+from streams.page import SOURCES, Scored, attribution_token, mixed, placement, popular, recommendation_id, showable
 from streams.ports import Answer, Clock, Ranker, Record
 from streams.ranking import Encoder, is_current, request
 from streams.sessions import SessionState, encoded, excluded
 
 MODEL_NAME = "fusion-ranker"
+POOL = 3  # candidates per slot that the rules choose from
 _TRACE_HEADERS = ("traceparent", "tracestate")
 
 
@@ -72,6 +74,7 @@ class Refresher:
     pages_topic: str
     metrics: WorkerMetrics
     encoder: Encoder = field(default_factory=Encoder)
+    _shown: Counter[int] = field(default_factory=Counter)
 
     async def refresh(self, batch: Batch, taken_at: float, queue_ms: dict[bytes, float]) -> list[Refreshed]:
         """Pages and next states for every visit of the batch.
@@ -88,7 +91,11 @@ class Refresher:
         ranked = await self._rank(visits)
         stages = _Stages((folded_at - taken_at) * 1000, ranked, self.clock.monotonic())
         self._observe(stages, len(visits))
-        return [self._refreshed(visit, row, ranked, stages, queue_ms[visit.key]) for row, visit in enumerate(visits)]
+        refreshed = [self._refreshed(visit, row, ranked, stages, queue_ms[visit.key]) for row, visit in enumerate(visits)]
+        for source, count in self._shown.items():
+            self.metrics.placement_items.labels(SOURCES[source]).inc(count)
+        self._shown.clear()
+        return refreshed
 
     async def _rank(self, visits: Sequence[Visit]) -> Ranked:
         rows = [(visit.trigger.tenant_id, visit.state) for visit in visits]
@@ -124,8 +131,7 @@ class Refresher:
             self.view.touch(key)
         chosen = self._choose(visit, row, ranked)
         page = self._page(visit, chosen, ranked, stages, queue_ms)
-        for candidate in chosen:
-            self.metrics.placement_items.labels(candidate.source.name.lower()).inc()
+        self._shown.update([candidate.source for candidate in chosen])
         headers = tuple(header for header in visit.incoming.headers if header[0] in _TRACE_HEADERS)
         record = Record(self.pages_topic, visit.key, encode_page(page), headers=headers)
         return Refreshed(visit.key, visit.incoming.partition, record, state if visit.is_stored else None, visit.had_state)
@@ -134,19 +140,17 @@ class Refresher:
         state, event = visit.state, visit.trigger
         hidden, now = set(excluded(state)), visit.incoming.timestamp
         size = self.page.grid_size
-        candidates: list[Scored] = []
+        chosen: list[Scored] = []
         if ranked.answer is not None:
             answer = ranked.answer
-            rows = zip(
-                answer.items[row].tolist(),
-                answer.scores[row].tolist(),
-                answer.sources[row].tolist(),
-                map(tuple, answer.shares[row].tolist()),
-                strict=True,
-            )
-            candidates = showable(self.view, rows, hidden, now)
-        # Items below a category page share their department, so only the full path can mix them.
-        chosen = mixed(candidates, size, self.page.diversity)
+            found = showable(self.view, answer.items[row].tolist(), hidden, now, POOL * size)
+            # Items of a category page share their department, so only the full path can mix them.
+            categories = [card.category for _, card in found]
+            scores = answer.scores[row, [position for position, _ in found]].tolist()
+            for place in mixed(categories, scores, size, self.page.diversity):
+                position, card = found[place]
+                text, image, behaviour = answer.shares[row, position].tolist()
+                chosen.append(Scored(card, scores[place], int(answer.sources[row, position]), (text, image, behaviour)))
         if len(chosen) < size:
             tenant = tenant_key(event.tenant_id)
             shown = hidden | {candidate.card.key for candidate in chosen}

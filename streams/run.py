@@ -10,10 +10,10 @@ from typing import Protocol
 
 import faust
 import uvloop
-from monitoring.server import Health, serve
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry
 
 from contracts.settings import Settings
+from monitoring.server import Health, serve
 
 _LOG = logging.getLogger(__name__)
 _STOP_PATIENCE_SECONDS = 8.0

@@ -17,46 +17,67 @@ from tests.fakes import catalog_record, keys_of, view_of
 NOW = 1_800_000_000_000
 
 
-def scored(category: str, score: float, name: str = "x") -> Scored:
-    return Scored(card_of(catalog_record(f"{category}-{name}-{score}", category)[1]), score, Candidate.ANN_FUSED)
-
-
-candidates = st.lists(st.tuples(st.sampled_from("ABC"), st.floats(0.001, 1)), max_size=30).map(
-    lambda pairs: sorted((scored(c, s, str(n)) for n, (c, s) in enumerate(pairs)), key=lambda x: -x.score)
+ranked = st.lists(st.tuples(st.sampled_from("ABC"), st.floats(0.001, 1)), max_size=30).map(
+    lambda pairs: sorted(pairs, key=lambda pair: -pair[1])
 )
+Ranked = list[tuple[str, float]]
 
 
-@given(candidates, st.integers(1, 12), st.floats(0, 1))
-def test_mixing_chooses_as_many_as_there_are_and_none_twice(found: list[Scored], size: int, diversity: float) -> None:
-    chosen = mixed(found, size, diversity)
-    assert len(chosen) == min(size, len(found))
-    assert len({candidate.card.key for candidate in chosen}) == len(chosen)
+def mix(found: Ranked, size: int, diversity: float) -> list[int]:
+    return mixed([category for category, _ in found], [score for _, score in found], size, diversity)
 
 
-@given(candidates)
-def test_without_diversity_the_order_of_the_ranker_stays(found: list[Scored]) -> None:
-    assert mixed(found, 12, 0.0) == found[:12]
+def plain_mmr(found: Ranked, size: int, diversity: float) -> list[int]:
+    """The definition, candidate by candidate: what the fast one must equal."""
+    left, chosen = list(range(len(found))), list[int]()
+    while left and len(chosen) < size:
+        last = found[chosen[-1]][0] if chosen else None
+        shown = [found[place][0] for place in chosen]
+
+        def value(place: int) -> tuple[float, int]:
+            category, score = found[place]
+            repeat = 1.0 if category == last else shown.count(category) / max(len(shown), 1)
+            return ((1 - diversity) / max(found[0][1], 1e-9) * score - diversity * repeat, -place)
+
+        best = max(left, key=value)
+        left.remove(best)
+        chosen.append(best)
+    return chosen
 
 
-@given(candidates)
-def test_with_full_diversity_no_category_follows_itself_while_others_are_left(found: list[Scored]) -> None:
-    chosen = mixed(found, len(found) or 1, 1.0)
+@given(ranked, st.integers(1, 12), st.floats(0.01, 1))
+def test_mixing_equals_its_definition(found: Ranked, size: int, diversity: float) -> None:
+    assert mix(found, size, diversity) == plain_mmr(found, size, diversity)
+
+
+@given(ranked, st.integers(1, 12), st.floats(0, 1))
+def test_mixing_chooses_as_many_as_there_are_and_none_twice(found: Ranked, size: int, diversity: float) -> None:
+    chosen = mix(found, size, diversity)
+    assert len(set(chosen)) == len(chosen) == min(size, len(found))
+
+
+@given(ranked)
+def test_without_diversity_the_order_of_the_ranker_stays(found: Ranked) -> None:
+    assert mix(found, 12, 0.0) == list(range(min(12, len(found))))
+
+
+@given(ranked)
+def test_with_full_diversity_no_category_follows_itself_while_others_are_left(found: Ranked) -> None:
+    chosen = [found[place][0] for place in mix(found, len(found) or 1, 1.0)]
     for place in range(1, len(chosen)):
-        rest = {candidate.card.category for candidate in chosen[place:]}
-        if chosen[place].card.category == chosen[place - 1].card.category:
-            assert rest == {chosen[place].card.category}
+        if chosen[place] == chosen[place - 1]:
+            assert set(chosen[place:]) == {chosen[place]}
 
 
 def test_within_a_category_the_better_item_comes_first() -> None:
-    found = [scored("A", 0.9), scored("B", 0.8), scored("A", 0.7), scored("B", 0.1)]
-    chosen = mixed(found, 4, 0.5)
-    assert [c.score for c in chosen if c.card.category == "A"] == [0.9, 0.7]
+    found = [("A", 0.9), ("B", 0.8), ("A", 0.7), ("B", 0.1)]
+    assert [place for place in mix(found, 4, 0.5) if found[place][0] == "A"] == [0, 2]
 
 
 def test_hidden_unknown_and_repeated_candidates_are_not_shown() -> None:
     view, keys = view_of(4), keys_of(4)
-    rows = [(key, 0.5, 0, None) for key in (keys[0], 12345, keys[1], keys[1], keys[2], 0)]
-    assert [c.card.item_id for c in showable(view, rows, {keys[2]}, NOW)] == ["i0", "i1"]
+    found = showable(view, [keys[0], 12345, keys[1], keys[1], keys[2], 0], {keys[2]}, NOW, 9)
+    assert [(position, card.item_id) for position, card in found] == [(0, "i0"), (2, "i1")]
 
 
 @pytest.mark.parametrize(
