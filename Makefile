@@ -1,0 +1,89 @@
+# One line a target; `make` or `make help` lists them. The first call of any of them sets everything up.
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+MODEL := demo
+JARS := var/kafka/libs
+ARGS ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help run test up down status bench bench-quality fmt lint build setup programs programs-test clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+run: setup  ## Set up, start everything, and watch simulated shoppers change their pages live (Ctrl-C ends it)
+	@$(BIN)/vitrine run $(ARGS)
+
+up: setup  ## Start everything in the background; ARGS="--workers 2" for more workers
+	@$(BIN)/vitrine up $(ARGS)
+
+down:  ## Stop what `make up` started
+	@$(BIN)/vitrine down
+
+status:  ## Processes and addresses; ARGS=--json for programs
+	@$(BIN)/vitrine status $(ARGS)
+
+test: setup programs-test lint  ## Format, types, import layers, then all tests against a real Kafka and a real Triton
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup  ## The checks without the tests
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+fmt: .venv/.installed  ## Format and sort imports
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+
+bench: setup  ## Latency and throughput against plain Kafka and hand-written loops: JSON and picture in benchmarks/results
+	@$(BIN)/vitrine bench $(ARGS)
+
+bench-quality: setup  ## Recommendation quality against the published baselines: JSON and picture in benchmarks/results
+	@$(BIN)/python -m benchmarks.quality $(ARGS)
+
+build: setup  ## Alias of setup
+
+setup: programs .venv/.installed .venv-serving/.installed $(JARS)/.fetched var/models/$(MODEL)/.exported  ## Environments, Kafka's jars, exported models; seconds when done before
+
+programs:
+	@stack/programs.sh run
+
+programs-test:
+	@stack/programs.sh test
+
+# The stamps lie in what they stand for, so that deleting an environment also forgets that it was made.
+.venv/.installed: requirements/project.txt pyproject.toml
+	@echo "installing the project's environment (.venv)"
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Vitrine needs Python 3.11, $(PYTHON) is " + sys.version)'
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	@$(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/project.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+.venv-serving/.installed: requirements/serving.txt .venv/.installed
+	@echo "installing Triton's environment (.venv-serving)"
+	@test -x .venv-serving/bin/python || "$(PYTHON)" -m venv .venv-serving
+	@$(BIN)/uv pip install --quiet --python .venv-serving/bin/python --require-hashes -r requirements/serving.txt
+	@touch $@
+
+$(JARS)/.fetched: stack/kafka/pom.xml
+	@echo "fetching Kafka's jars"
+	@rm -rf $(JARS)
+	@mvn -q -B -f stack/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(JARS) -DincludeScope=runtime
+	@touch $@
+
+var/models/$(MODEL)/.exported: triton_models/artefacts/$(MODEL)/manifest.json triton_models/export.py .venv/.installed
+	@echo "exporting the $(MODEL) model for Triton"
+	@$(BIN)/python -m triton_models.export --artefact triton_models/artefacts/$(MODEL) --out var/models/$(MODEL)
+	@touch $@
+
+clean: down  ## Stop, and delete environments, models, jars and data
+	@rm -rf .venv .venv-serving var
