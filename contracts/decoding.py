@@ -59,7 +59,8 @@ def decode(decoder: msgspec.json.Decoder[T], value: bytes | None) -> T:
         InvalidField: JSON of the wrong shape; `path` names the field.
     """
     if not value:
-        raise MalformedEvent("the value is empty, expected a JSON object")
+        message = "the value is empty, expected a JSON object"
+        raise MalformedEvent(message)
     if len(value) > MAX_MESSAGE_BYTES:
         message = f"the value has {len(value)} bytes, the limit is {MAX_MESSAGE_BYTES}"
         raise OversizedMessage(message)
@@ -77,7 +78,8 @@ def decode(decoder: msgspec.json.Decoder[T], value: bytes | None) -> T:
         missing = re.search(r"missing required field `(\w+)`", text)
         if missing:
             path = f"{path}.{missing[1]}"
-        raise InvalidField(f"{path}: {text}", path=path) from error
+        message = f"{path}: {text}"
+        raise InvalidField(message, path=path) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         message = f"the value is not UTF-8 JSON: {error}"
         raise MalformedEvent(message) from error

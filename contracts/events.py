@@ -114,7 +114,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def time(self) -> int:
         """`event_time` in milliseconds; a decoded event always holds an int."""
-        return cast(int, self.event_time)
+        return cast("int", self.event_time)
 
 
 _DECODER = msgspec.json.Decoder(Event)
@@ -144,7 +144,8 @@ def decode_event(value: bytes | None) -> Event:
     if isinstance(event.event_time, str):
         event = msgspec.structs.replace(event, event_time=_millis(event.event_time))
     if event.event_value is not None and not math.isfinite(event.event_value):
-        raise InvalidField("$.event_value: expected a finite number", path="$.event_value")
+        message = "$.event_value: expected a finite number"
+        raise InvalidField(message, path="$.event_value")
     return event
 
 

@@ -15,7 +15,7 @@ def main() -> int:
     try:
         from streams.run import run  # noqa: PLC0415 - logging must be configured before Faust is imported
 
-        return run(Settings())
+        run(Settings())
     except ConfigurationError as error:
         sys.stderr.write(f"vitrine worker: {error}\n")
         return 2

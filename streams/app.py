@@ -103,7 +103,7 @@ class EventsWorker:
         pages = self.settings.kafka.topic_prefix + PAGES
         while not self.app.should_stop:
             for incoming in await source.next(64):
-                while self.delivery is None:
+                while self.delivery is None:  # noqa: ASYNC110 - once, in the first second
                     await asyncio.sleep(0.05)
                 if source.is_current(incoming) and incoming.key is not None:
                     tombstone = Record(pages, incoming.key, None)

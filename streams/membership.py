@@ -44,6 +44,7 @@ def _credentials(settings: KafkaSettings) -> Any:
 
 
 def faust_app(settings: Settings, group: str) -> faust.App:
+    """A Faust app of the group with the settings that the delivery relies on; see docs/architecture.md."""
     worker = settings.worker
     data = resolve(worker.data_dir) / f"{group}-{worker.instance_id}"
     data.mkdir(parents=True, exist_ok=True)
@@ -93,7 +94,8 @@ class FaustSource:
     async def committed(self, partition: int) -> int:
         """Ask the broker: Faust's own cache is empty for a new partition, and holds None for a stored 0."""
         tp = faust.types.TP(self._topic, partition)
-        thread = self._app.consumer._thread  # noqa: SLF001 - checked at start by check_faust
+        consumer: Any = self._app.consumer
+        thread = consumer._thread  # noqa: SLF001 - checked at start by check_faust
         offset = await thread.call_thread(thread._ensure_consumer().committed, tp)  # noqa: SLF001
         if offset is None:
             return int((await self._app.consumer.earliest_offsets(tp))[tp])

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import threading
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import faust
 import uvloop
@@ -20,7 +20,7 @@ _STOP_PATIENCE_SECONDS = 8.0
 _EX_TEMPFAIL = 75
 
 
-class Runner(faust.Worker):  # type: ignore[misc]  # Faust publishes no types
+class Runner(faust.Worker):
     """Faust's runner with an end: it waits for ever for a broker that is gone.
 
     Whatever is not acknowledged by then is processed again after the next start.
@@ -60,8 +60,8 @@ def health_of(worker: Role) -> Health:
     return Health(healthy=trouble is None, detail=trouble or "ok")
 
 
-def run(settings: Settings) -> int:
-    """Run until a signal; the exit status.
+def run(settings: Settings) -> NoReturn:
+    """Run until a signal; ends the process.
 
     Raises:
         ConfigurationError: the metrics address is taken, or another Faust is installed.
@@ -73,8 +73,4 @@ def run(settings: Settings) -> int:
     worker = build(settings, registry)
     serve(settings.worker.metrics_address, registry, lambda: health_of(worker), setting="VITRINE_WORKER__METRICS_ADDRESS")
     _LOG.info("worker starts", extra={"role": settings.worker.role, "instance": settings.worker.instance_id})
-    try:
-        Runner(worker.app, redirect_stdouts=False, override_logging=False).execute_from_commandline()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
+    Runner(worker.app, redirect_stdouts=False, override_logging=False).execute_from_commandline()

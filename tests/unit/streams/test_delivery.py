@@ -154,7 +154,7 @@ class _Anything(Contiguity):
 class WithoutFence(Delivery):
     """Rule 2 removed: the state does not know what it has folded."""
 
-    def _state(self, key: bytes):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    def _state(self, key: bytes):  # type: ignore[no-untyped-def]
         state = super()._state(key)
         return state and msgspec.structs.replace(state, offset=-1, event_ids=())
 
@@ -162,7 +162,7 @@ class WithoutFence(Delivery):
 class WithoutOwnership(Delivery):
     """Rule 3 removed: a batch is written although the partitions moved while it was ranked."""
 
-    async def _advance(self, records):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    async def _advance(self, records):  # type: ignore[no-untyped-def]
         real = self.source.generation
         before = real()
         self.source.generation = lambda: before  # type: ignore[method-assign]
@@ -210,7 +210,7 @@ def test_a_batch_ranked_across_a_rebalance_writes_nothing() -> None:
         ranker = worker.refresher.ranker
         original = ranker.rank
 
-        async def rank_while_rebalancing(tensors):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        async def rank_while_rebalancing(tensors):  # type: ignore[no-untyped-def]
             cluster.generation += 1
             ranker.rank = original  # type: ignore[method-assign]
             return await original(tensors)
@@ -253,7 +253,7 @@ def test_a_removed_visitor_is_not_written_again_by_a_batch_in_flight() -> None:
             cluster.publish(*event_bytes("v", number, 1_800_000_000_000 + number), 1_800_000_000_000)
         worker = delivery(cluster, FakeSource(cluster))
         task = asyncio.create_task(worker.run(lambda: False))
-        while len(cluster.of("changelog")) < 2:
+        while len(cluster.of("changelog")) < 2:  # noqa: ASYNC110 - steps of the event loop are the clock here
             await asyncio.sleep(0)
         before = len(cluster.of("changelog"))
         assert await worker.remove([(b"default|v", 0)]) == 1

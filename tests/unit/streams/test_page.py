@@ -34,12 +34,10 @@ def plain_mmr(found: Ranked, size: int, diversity: float) -> list[int]:
         last = found[chosen[-1]][0] if chosen else None
         shown = [found[place][0] for place in chosen]
 
-        def value(place: int) -> tuple[float, int]:
-            category, score = found[place]
-            repeat = 1.0 if category == last else shown.count(category) / max(len(shown), 1)
-            return ((1 - diversity) / max(found[0][1], 1e-9) * score - diversity * repeat, -place)
-
-        best = max(left, key=value)
+        worth = (1 - diversity) / max(found[0][1], 1e-9)
+        repeat = {category: shown.count(category) / max(len(shown), 1) for category, _ in found} | {last: 1.0}
+        values = [(worth * found[place][1] - diversity * repeat[found[place][0]], -place) for place in left]
+        best = -max(values)[1]
         left.remove(best)
         chosen.append(best)
     return chosen

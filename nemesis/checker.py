@@ -1,0 +1,189 @@
+"""The laws that what was published must keep, checked against an oracle that folds one event after the other.
+
+1. Every visitor's newest page answers the visitor's last good event.
+2. As consumers show them, the pages of a visitor never go back.
+3. Every page equals the oracle's for its source: always in identity and sequence; in content too, unless it is flagged
+   as degraded or was made on another version of the item index.
+4. Every event is in a page or a newer page of its visitor, or is a duplicate, or lies in the dead-letter topic once.
+5. The final sessions equal the oracle's.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from contracts.recommendations import TIME_FIELDS
+from contracts.settings import Settings
+from contracts.topics import DEAD_LETTERS, EVENTS, ITEM_EMBEDDINGS, PAGES
+from monitoring.metrics import WorkerMetrics
+from nemesis.topic import Stored, read_topic
+from streams.batch import Incoming, fold
+from streams.inference import InferenceClient
+from streams.items import ItemView
+from streams.liveness import SystemClock
+from streams.refresh import Refresher
+from streams.sessions import SessionState, decode_state
+from streams.triton import TritonRanker
+
+Place = tuple[bytes, int, int]  # key, partition, offset
+# What a degraded page, or one on another index, need not share with the oracle's.
+_CONTENT_FIELDS = ("recommendation_id", "attribution_token", "placements", "model", "index_version", "degraded",
+                   "fallback_reason", "missing_ids")  # fmt: skip
+
+
+@dataclass
+class Report:
+    """Counts and every law that did not hold, in words."""
+
+    events: int = 0
+    processed_visible: int = 0
+    dead_letters: int = 0
+    duplicates: int = 0
+    pages: int = 0
+    repeated_pages: int = 0
+    repeated_identical: int = 0
+    degraded_pages: int = 0
+    violations: list[str] = field(default_factory=list)
+
+    def summary(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+@dataclass
+class Expected:
+    """The oracle's word: pages and duplicates by place, final sessions, the index version it saw."""
+
+    pages: dict[Place, dict[str, Any]]
+    states: dict[bytes, SessionState]
+    duplicates: set[tuple[int, int]]
+    dead: set[tuple[int, int]]
+    index_version: int
+
+
+def content(page: bytes) -> dict[str, Any]:
+    """A page without its times."""
+    decoded: dict[str, Any] = msgspec.json.decode(page)
+    return {name: value for name, value in decoded.items() if name not in TIME_FIELDS}
+
+
+async def oracle(settings: Settings, events: Sequence[Stored]) -> Expected:
+    """Fold and rank one event after the other through the same Triton."""
+    view = ItemView()
+    for record in read_topic(settings.kafka, ITEM_EMBEDDINGS):
+        view.apply(record.key, record.value)
+    client = InferenceClient(settings.triton.grpc_address)
+    patient = settings.triton.model_copy(update={"ranker_deadline_ms": 20_000.0})
+    refresher = Refresher(
+        TritonRanker(client, patient),
+        view,
+        SystemClock(),
+        settings.session,
+        settings.page,
+        PAGES,
+        WorkerMetrics.create(CollectorRegistry()),
+    )
+    expected = Expected({}, {}, set(), set(), 0)
+    for record in sorted(events, key=lambda r: (r.partition, r.offset)):
+        incoming = Incoming(record.partition, record.offset, record.key, record.value, record.timestamp, record.headers)
+        batch = fold([incoming], expected.states.get, settings.session, events_topic=EVENTS, dead_letter_topic=DEAD_LETTERS)
+        if batch.duplicates:
+            expected.duplicates.add((record.partition, record.offset))
+        if batch.dead:
+            expected.dead.add((record.partition, record.offset))
+        for done in await refresher.refresh(batch, 0.0, dict.fromkeys(batch.visits, 0.0)):
+            page = content(done.page.value or b"")
+            expected.pages[done.key, record.partition, record.offset] = page
+            expected.index_version = page["index_version"]
+            if done.state is not None:
+                expected.states[done.key] = done.state
+    await client.close()
+    return expected
+
+
+def _check_page(report: Report, record: Stored, expected: Expected, seen: dict[Place, dict[str, Any]]) -> Place:
+    page = content(record.value or b"")
+    place = (record.key, page["source"]["partition"], page["source"]["offset"])
+    wanted = expected.pages.get(place)
+    report.degraded_pages += page["degraded"]
+    if wanted is None:
+        report.violations.append(f"law 3: a page for {place}, where the oracle has none")
+        return place
+    is_comparable = not page["degraded"] and page["index_version"] == wanted["index_version"]
+    wrong = [name for name in wanted if page[name] != wanted[name] and (is_comparable or name not in _CONTENT_FIELDS)]
+    if wrong:
+        report.violations.append(f"law 3: the page for {place} differs from the oracle's in {wrong}")
+    if place in seen:
+        report.repeated_pages += 1
+        report.repeated_identical += page == seen[place]
+    seen[place] = page
+    return place
+
+
+def _check_states(report: Report, settings: Settings, expected: Expected) -> None:
+    latest = {r.key: r.value for r in read_topic(settings.kafka, f"{settings.worker.group}-sessions-changelog")}
+    for key, state in expected.states.items():
+        value = latest.get(key)
+        stored = decode_state(value) if value else None
+        if stored != state and not (stored and stored.pending and _without_encoder(stored) == _without_encoder(state)):
+            report.violations.append(f"law 5: the session of {key!r} differs from the oracle's")
+
+
+def _without_encoder(state: SessionState) -> SessionState:
+    """The state with all touches pending: what a fallback page at the very end leaves."""
+    return msgspec.structs.replace(state, encoder=b"", encoder_version=0, recent=(), pending=state.recent + state.pending)
+
+
+def check(settings: Settings, events: Sequence[Stored], pages: Sequence[Stored], expected: Expected) -> Report:
+    """Check all laws; `events` and `pages` are whole topics, read when nothing was left to do."""
+    report = Report(events=len(events), pages=len(pages), duplicates=len(expected.duplicates))
+    newest: dict[bytes, int] = defaultdict(lambda: -1)
+    seen: dict[Place, dict[str, Any]] = {}
+    for record in pages:
+        if record.value is None:
+            continue
+        place = _check_page(report, record, expected, seen)
+        newest[record.key] = max(newest[record.key], place[2])
+    last: dict[bytes, int] = defaultdict(lambda: -1)
+    for key, _, offset in expected.pages:
+        last[key] = max(last[key], offset)
+    late = [key for key, offset in last.items() if newest[key] < offset]
+    report.violations += [f"law 1: {key!r} has no page for its last event" for key in late]
+    report.processed_visible = sum(offset <= newest[key] for key, _, offset in expected.pages)
+    dead = [_place_of(record) for record in read_topic(settings.kafka, DEAD_LETTERS)]
+    report.dead_letters = len(set(dead))
+    report.violations += [f"law 4: dead letter missing for {place}" for place in expected.dead - set(dead)]
+    report.violations += [f"law 4: dead letter for a good event {place}" for place in set(dead) - expected.dead]
+    total = report.processed_visible + report.duplicates + report.dead_letters
+    if total != report.events:
+        report.violations.append(f"law 4: {report.events} events in, {total} accounted for")
+    _check_order(report, pages)
+    _check_states(report, settings, expected)
+    return report
+
+
+def _check_order(report: Report, pages: Sequence[Stored]) -> None:
+    """Law 2, by the very code that shops use."""
+    from consumers.newest import NewestPages  # noqa: PLC0415 - the rest of the checker does without the client package
+
+    shown: dict[bytes, int] = {}
+    newest = NewestPages()
+    for record in sorted(pages, key=lambda r: (r.partition, r.offset)):
+        if record.value is None:
+            continue
+        source = content(record.value)["source"]
+        if newest.accepts(record.key, source["partition"], source["offset"]):
+            if source["offset"] <= shown.get(record.key, -1):
+                report.violations.append(f"law 2: the page of {record.key!r} went back to {source}")
+            shown[record.key] = source["offset"]
+
+
+def _place_of(record: Stored) -> tuple[int, int]:
+    headers = dict(record.headers)
+    return int(headers["dlq.error.partition"]), int(headers["dlq.error.offset"])

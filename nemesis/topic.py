@@ -1,0 +1,62 @@
+"""Reading a topic from its beginning to its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kafka import KafkaConsumer, TopicPartition
+
+from contracts.kafka_client import kafka_python_options
+from contracts.settings import KafkaSettings
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One record as the broker keeps it; `timestamp` in milliseconds."""
+
+    partition: int
+    offset: int
+    key: bytes
+    value: bytes | None
+    timestamp: int
+    headers: tuple[tuple[str, bytes], ...]
+
+
+def read_topic(settings: KafkaSettings, name: str, after: dict[int, int] | None = None) -> list[Stored]:
+    """Every record of a topic (`name` without the prefix) up to its present end.
+
+    Args:
+        settings: the cluster.
+        name: topic name without the prefix of the settings.
+        after: where to begin, by partition; changed to where the reading ended, so that the next call goes on there.
+    """
+    consumer = KafkaConsumer(
+        **kafka_python_options(settings), auto_offset_reset="earliest", enable_auto_commit=False, max_poll_records=5000
+    )
+    try:
+        partitions = [TopicPartition(settings.topic_prefix + name, number) for number in range(settings.partitions)]
+        consumer.assign(partitions)
+        for partition in partitions:
+            if after and partition.partition in after:
+                consumer.seek(partition, after[partition.partition])
+        ends = consumer.end_offsets(partitions)
+        found: list[Stored] = []
+        while any(consumer.position(partition) < ends[partition] for partition in partitions):
+            for records in consumer.poll(timeout_ms=500).values():
+                found += [Stored(r.partition, r.offset, r.key, r.value, r.timestamp, tuple(r.headers)) for r in records]
+        if after is not None:
+            after |= {partition.partition: consumer.position(partition) for partition in partitions}
+        return found
+    finally:
+        consumer.close()
+
+
+def lag(settings: KafkaSettings, group: str, name: str) -> int:
+    """Records of a topic that the group has not committed; both names without the prefix of the settings."""
+    consumer = KafkaConsumer(**kafka_python_options(settings), group_id=settings.topic_prefix + group, enable_auto_commit=False)
+    try:
+        partitions = [TopicPartition(settings.topic_prefix + name, number) for number in range(settings.partitions)]
+        ends = consumer.end_offsets(partitions)
+        return sum(ends[partition] - (consumer.committed(partition) or 0) for partition in partitions)
+    finally:
+        consumer.close(autocommit=False)

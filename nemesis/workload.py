@@ -1,0 +1,103 @@
+"""Seeded traffic: a catalogue of random vectors, and visitors who click, buy, repeat themselves and send poison."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+
+import msgspec
+import numpy as np
+from kafka import KafkaProducer
+
+from contracts.catalog import CatalogItem, ItemEmbedding, encode
+from contracts.kafka_client import kafka_python_options
+from contracts.keys import message_key
+from contracts.settings import Settings, resolve
+from contracts.topics import EVENTS, ITEM_EMBEDDINGS
+
+ITEMS = 300
+POISON = b'{"poison"'
+_NAMES = ("view_item", "view_item", "view_item", "add_to_cart", "purchase", "dismiss_item")
+_PAGES = ("home", "product", "cart")
+
+
+def publish_items(settings: Settings, count: int = ITEMS, seed: int = 7) -> None:
+    """A catalogue of random unit vectors, as the catalogue worker would have published it."""
+    rng = np.random.default_rng(seed)
+    dim = json.loads((resolve(settings.model.path) / "manifest.json").read_text())["dim"]
+    producer = KafkaProducer(**kafka_python_options(settings.kafka), acks="all")
+    for number in range(count):
+        vector = rng.standard_normal(dim)
+        vector /= np.linalg.norm(vector)
+        item = CatalogItem(
+            item_id=f"i{number}", title=f"item {number}", categories=(f"D{number % 5} > T{number % 17}",), price=9.0
+        )
+        embedding = ItemEmbedding(
+            item_id=item.item_id, tenant_id="default", model_version=1, dim=dim, fused=tuple(map(float, vector)), item=item
+        )
+        topic = settings.kafka.topic_prefix + ITEM_EMBEDDINGS
+        producer.send(topic, encode(embedding), key=message_key("default", item.item_id))
+    producer.flush()
+    producer.close()
+
+
+class Traffic:
+    """Publishes events in a thread, open loop, until left; a send that the broker refuses for two minutes is an error.
+
+    Args:
+        settings: the cluster.
+        rate: events a second; may be changed while it runs.
+        seed: of the choices.
+        visitors: how many take part.
+        poison: share of values that are no events.
+        repeats: share of events that are sent twice under one id.
+    """
+
+    def __init__(
+        self, settings: Settings, rate: float, seed: int, visitors: int = 40, poison: float = 0.025, repeats: float = 0.02
+    ) -> None:
+        self._topic = settings.kafka.topic_prefix + EVENTS
+        self._producer = KafkaProducer(
+            **kafka_python_options(settings.kafka), acks="all", delivery_timeout_ms=120_000, max_block_ms=120_000
+        )
+        self._rng = random.Random(seed)
+        self._visitors, self._poison, self._repeats = visitors, poison, repeats
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
+        self.rate = rate
+        self.sent = 0
+
+    def __enter__(self) -> Traffic:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._producer.flush()
+        self._producer.close()
+
+    def _run(self) -> None:
+        due = time.monotonic()
+        while not self._stop.wait(max(0.0, due - time.monotonic())):
+            self.publish()
+            due += 1 / self.rate
+
+    def publish(self) -> None:
+        """Send one event, or two of the same id, or poison."""
+        rng = self._rng
+        visitor = f"v{rng.randrange(self._visitors)}"
+        event = {
+            "event_id": f"e{self.sent}",
+            "event_name": rng.choice(_NAMES),
+            "event_time": int(time.time() * 1000),
+            "visitor_id": visitor,
+            "items": [{"item_id": f"i{rng.randrange(ITEMS)}"}],
+            "page": {"page_type": rng.choice(_PAGES)},
+        }
+        value = POISON if rng.random() < self._poison else msgspec.json.encode(event)
+        for _ in range(2 if rng.random() < self._repeats else 1):
+            self._producer.send(self._topic, value, key=message_key("default", visitor))
+            self.sent += 1
