@@ -1,1 +1,1 @@
-"""The HTTP edge: events in, pages out, the demo shop and the operations page."""
+"""The HTTP gateway: events and catalogue in, pages out, the demo shop and the operations page."""

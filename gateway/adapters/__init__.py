@@ -1,0 +1,1 @@
+"""Foreign event formats, unchanged, into ours: pure functions of a payload."""

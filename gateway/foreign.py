@@ -1,0 +1,74 @@
+"""Foreign payloads to records: unpacked, adapted, stamped and checked as if they had come as our own events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from contracts.errors import ContractError, InvalidField
+from contracts.events import Event, decode_event
+from gateway.adapters.message import Adapter, Message
+from gateway.ingest import Outgoing, Parsed, event_record, stamp
+from gateway.problem import Problem, of_contract
+
+
+def parse_foreign(
+    body: bytes, adapter: Adapter, *, query: Mapping[str, str], received_at: int, tenant_id: str, batch_max: int
+) -> tuple[Parsed, int]:
+    """Translate one payload; what came of it, and how many messages Vitrine has no use for.
+
+    Args:
+        body: unpacked bytes, JSON.
+        adapter: the format.
+        query: query parameters, where some formats carry the visitor.
+        received_at: now, ms.
+        tenant_id: tenant of the caller.
+        batch_max: most events.
+
+    Raises:
+        Problem: 400 if the body is not JSON, 422 if it is not of the format at all, 413 for too many events.
+    """
+    try:
+        messages = adapter.unpack(msgspec.json.decode(body))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        detail = f"the body is not UTF-8 JSON: {error}"
+        raise Problem(400, "malformed", "The body is not JSON of the expected form", detail) from error
+    except ContractError as error:
+        problem = of_contract(error)
+        extra = {"field": problem["field"]}
+        raise Problem(422, error.code.replace("_", "-"), problem["title"], problem["detail"], extra=extra) from error
+    if len(messages) > batch_max:
+        detail = f"the payload has {len(messages)} messages, at most {batch_max} are taken"
+        raise Problem(413, "batch-too-large", "The batch is too large", detail, extra={"limit": batch_max})
+    parsed, ignored = Parsed(is_batch=len(messages) > 1), 0
+    for index, (path, content, envelope) in enumerate(messages):
+        try:
+            if not isinstance(content, Mapping):
+                msg = f"{path}: came {type(content).__name__}, expected an object"
+                raise InvalidField(msg, path=path)
+            events = adapter.adapt(Message(content, envelope, path, received_at, query))
+            records = [_checked(event, received_at, tenant_id, path) for event in events]
+        except ContractError as error:
+            parsed.problems.append({"index": index, **of_contract(error)})
+        else:
+            ignored += not records
+            parsed.records.extend(record for record, _ in records)
+            parsed.ids.extend(identity for _, identity in records)
+    return parsed, ignored
+
+
+def _checked(event: Event, received_at: int, tenant_id: str, path: str) -> tuple[Outgoing, str]:
+    """The record of an adapted event, after the same checks that the worker makes.
+
+    Raises:
+        ContractError: if a value of the payload breaks our contract, e.g. a visitor id that is too long.
+    """
+    event = stamp(msgspec.structs.replace(event, tenant_id=tenant_id), received_at, tenant_id, is_tenant_fixed=True)
+    record = event_record(event)
+    try:
+        decode_event(record.value)
+    except InvalidField as error:
+        message = f"{path}: adapted to our {error.path}, which breaks the contract: {error}"
+        raise InvalidField(message, path=path) from error
+    return record, event.event_id

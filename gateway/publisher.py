@@ -1,0 +1,170 @@
+"""Records to the broker: acknowledged by all replicas or refused, bounded in number and time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from contracts.errors import BrokerUnavailable
+from contracts.kafka_client import aiokafka_options
+from contracts.settings import KafkaSettings
+from gateway.ingest import Outgoing
+from gateway.metrics import GatewayMetrics
+
+_LOG = logging.getLogger(__name__)
+_LINGER_MS = 1
+_RETRY_SECONDS = 0.5
+_PROBE_SECONDS = 2.0
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class Publish(Protocol):
+    """Where the routes send records."""
+
+    async def publish(self, topic: str, records: Sequence[Outgoing], headers: Headers = ()) -> None:
+        """Write all records, in order per key; return when the broker has acknowledged every one.
+
+        Args:
+            topic: name without the prefix of the settings.
+            records: what to write.
+            headers: put on every record.
+
+        Raises:
+            BrokerUnavailable: if any was not acknowledged in time; some of them may be written all the same.
+        """
+        ...
+
+    async def is_reachable(self) -> bool:
+        """Whether the broker answers now."""
+        ...
+
+
+class KafkaPublisher:
+    """The real :class:`Publish`, over one idempotent aiokafka producer.
+
+    A broker that is away at start is tried again until it is there. `pending` counts records from the moment they are
+    handed to the producer until it resolves them, also after a caller has given up; so memory stays bounded when the
+    broker hangs.
+
+    Args:
+        kafka: the cluster.
+        timeout_seconds: longest wait for the acknowledgement.
+        pending_max: most records that wait at once.
+        metrics: the gateway's metrics.
+    """
+
+    def __init__(self, kafka: KafkaSettings, timeout_seconds: float, pending_max: int, metrics: GatewayMetrics) -> None:
+        self._kafka = kafka
+        self._timeout = timeout_seconds
+        self._pending_max = pending_max
+        self._metrics = metrics
+        self._producer: Any = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._last_probe: tuple[float, bool] = (0.0, False)
+        self.pending = 0
+
+    async def start(self) -> None:
+        """Begin to connect; returns at once."""
+        self._connecting = asyncio.create_task(self._connect())
+
+    async def stop(self) -> None:
+        """Flush what is pending, as far as the broker takes it, and disconnect."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.gather(self._connecting, return_exceptions=True)
+        if self._producer is not None:
+            with contextlib.suppress(KafkaError, TimeoutError):
+                await asyncio.wait_for(self._producer.stop(), self._timeout)
+            self._producer = None
+
+    async def _connect(self) -> None:
+        while True:
+            producer = AIOKafkaProducer(
+                **aiokafka_options(self._kafka),
+                acks="all",
+                enable_idempotence=True,
+                linger_ms=_LINGER_MS,
+                max_batch_size=262_144,
+                max_request_size=4_194_304,
+                request_timeout_ms=int(self._timeout * 1000),
+                retry_backoff_ms=50,
+                metadata_max_age_ms=60_000,
+            )
+            try:
+                await producer.start()
+            except (KafkaError, OSError) as error:
+                await producer.stop()
+                _LOG.warning("the broker is away, trying again", extra={"error": str(error)})
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                self._producer = producer
+                return
+
+    async def publish(self, topic: str, records: Sequence[Outgoing], headers: Headers = ()) -> None:
+        """See :class:`Publish`."""
+        if self._producer is None:
+            msg = "not connected to the broker"
+            raise self._failed(msg)
+        if self.pending + len(records) > self._pending_max:
+            msg = f"{self.pending} records wait for the broker, the limit is {self._pending_max}"
+            raise self._failed(msg)
+        topic = self._kafka.topic_prefix + topic
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        futures: list[asyncio.Future[Any]] = []
+        try:
+            async with asyncio.timeout(self._timeout):
+                for record in records:
+                    future = await self._producer.send(topic, record.value, key=record.key, headers=list(headers))
+                    self._track(future)
+                    futures.append(future)
+            # wait() leaves the futures alone at the deadline; a cancelled one would take its batch's bookkeeping along.
+            _, late = await asyncio.wait(futures, timeout=max(0.01, self._timeout - (loop.time() - began)))
+        except (TimeoutError, KafkaError, OSError) as error:
+            msg = f"{type(error).__name__}: {error}"
+            raise self._failed(msg) from error
+        if late:
+            msg = f"{len(late)} of {len(futures)} records were not acknowledged within {self._timeout:g} s"
+            raise self._failed(msg)
+        for future in futures:
+            cause = future.exception()
+            if cause is not None:
+                msg = f"{type(cause).__name__}: {cause}"
+                raise self._failed(msg) from cause
+        self._metrics.publish.observe(loop.time() - began)
+
+    def _failed(self, reason: str) -> BrokerUnavailable:
+        self._metrics.publish_failures.inc()
+        return BrokerUnavailable(reason)
+
+    def _track(self, future: asyncio.Future[Any]) -> None:
+        self.pending += 1
+        future.add_done_callback(self._resolved)
+
+    def _resolved(self, future: asyncio.Future[Any]) -> None:
+        self.pending -= 1
+        if not future.cancelled():
+            future.exception()  # taken here too, so that a future whose caller gave up is not reported as unseen
+
+    async def is_reachable(self) -> bool:
+        """See :class:`Publish`; asks the broker at most every two seconds."""
+        if self._producer is None:
+            return False
+        loop = asyncio.get_running_loop()
+        asked_at, answer = self._last_probe
+        if loop.time() - asked_at > _PROBE_SECONDS:
+            try:
+                async with asyncio.timeout(1.0):
+                    await self._producer.client.fetch_all_metadata()
+                answer = True
+            except (TimeoutError, KafkaError, OSError):
+                answer = False
+            self._last_probe = (loop.time(), answer)
+        return answer
