@@ -104,6 +104,7 @@ class CatalogMetrics:
     batch_size: Histogram
     encode: Histogram
     errors: Counter
+    pictures: Counter
 
     @classmethod
     def create(cls, registry: CollectorRegistry) -> CatalogMetrics:
@@ -125,4 +126,10 @@ class CatalogMetrics:
                 registry=registry,
             ),
             errors=Counter("vitrine_catalog_retries_total", "Batches tried again", ["reason"], registry=registry),
+            pictures=Counter(
+                "vitrine_catalog_pictures_missing_total",
+                "Pictures that could not be had: refused for good, or unavailable for now",
+                ["reason"],
+                registry=registry,
+            ),
         )
