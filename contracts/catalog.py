@@ -141,6 +141,12 @@ def decode_embedding(value: bytes) -> ItemEmbedding:
     return decode(_EMBEDDING_DECODER, value)
 
 
+def embedding_text(item: CatalogItem) -> str:
+    """The text that stands for a product in the item encoder, in training and serving alike; empty if it has none."""
+    parts = (item.title, *item.categories[:1], *item.brands[:1], item.description)
+    return ". ".join(part.strip() for part in parts if part.strip())
+
+
 def encode(message: CatalogItem | ItemEmbedding) -> bytes:
     """UTF-8 JSON, defaults left out."""
     return _ENCODER.encode(message)

@@ -18,6 +18,11 @@ from torch.nn import functional
 from fusion.config import SessionConfig
 
 
+def _means(s1: Tensor, s2: Tensor, z: Tensor) -> Tensor:
+    """Decayed means [..., 2D]; zeros before the first event."""
+    return torch.cat((s1 / z[..., :1].clamp_min(1e-6), s2 / z[..., 1:].clamp_min(1e-6)), dim=-1)
+
+
 class SessionEncoder(nn.Module):
     """Item vectors in, query vectors out; `step` and `query` serve, `forward` trains on whole sequences at once."""
 
@@ -33,9 +38,11 @@ class SessionEncoder(nn.Module):
         self.attend_lag = nn.Parameter(torch.zeros(config.ring, dim))
         self.attend_value = nn.Linear(dim, 1, bias=False)
         self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(5 * dim, dim, bias=False)
+        # With a bias it exports as Gemm, whose rows are the same bits in every batch; a plain MatMul's are not for one row.
+        self.head = nn.Linear(5 * dim, dim)
         self.pointer_bias = nn.Parameter(torch.zeros(config.ring))
         self.pointer_weight = nn.Parameter(torch.zeros(config.ring, dim))
+        nn.init.zeros_(self.head.bias)
         nn.init.normal_(self.kind.weight, std=0.02)
         nn.init.normal_(self.attend_lag, std=0.02)
 
@@ -93,19 +100,17 @@ class SessionEncoder(nn.Module):
         """
         h, s1, s2, z = self._parts(state)
         scaled = ring_x * self.config.input_scale * ring_mask.unsqueeze(-1)
-        return self._answer(h, s1, s2, z, scaled, self.attend_key(scaled), ring_mask)
+        return self._answer(h, _means(s1, s2, z), scaled, self.attend_key(scaled), ring_mask)
 
-    def _answer(
-        self, h: Tensor, s1: Tensor, s2: Tensor, z: Tensor, ring: Tensor, keys: Tensor, mask: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Query and pointer from the parts; any leading dimensions, ring and keys [..., W, D], mask [..., W]."""
+    def _answer(self, h: Tensor, means: Tensor, ring: Tensor, keys: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Query and pointer from the parts; h [..., D], means [..., 2D], ring and keys [..., W, D], mask [..., W]."""
         hidden = torch.sigmoid(self.attend_query(h).unsqueeze(-2) + keys + self.attend_lag)
         weights = self.attend_value(hidden) * mask.unsqueeze(-1)
-        attended = (weights * ring).sum(-2)
-        means = (s1 / z[..., :1].clamp_min(1e-6), s2 / z[..., 1:].clamp_min(1e-6))
-        features = torch.cat((ring[..., 0, :], h, *means, attended), dim=-1)
+        # A product, not a sum over places: ONNX Runtime sums in another order when the batch is one row.
+        attended = torch.matmul(weights.transpose(-1, -2), ring).squeeze(-2)
+        features = torch.cat((ring[..., 0, :], h, means, attended), dim=-1)
         unit = functional.normalize(self.head(self.dropout(features)), dim=-1)
-        pointer = (functional.linear(unit, self.pointer_weight) + self.pointer_bias) * mask
+        pointer = functional.linear(unit, self.pointer_weight, self.pointer_bias) * mask
         return self.config.tau * unit, pointer
 
     def _windows(self, values: Tensor) -> Tensor:
@@ -138,4 +143,4 @@ class SessionEncoder(nn.Module):
         mask = (steps[:, None] >= torch.arange(self.config.ring, device=x.device)).to(x.dtype)
         scaled = x * self.config.input_scale
         ring, keys = self._windows(scaled), self._windows(self.attend_key(scaled))
-        return self._answer(h, sums[0], sums[1], z, ring, keys, mask.expand(x.shape[0], -1, -1))
+        return self._answer(h, _means(sums[0], sums[1], z), ring, keys, mask.expand(x.shape[0], -1, -1))

@@ -1,0 +1,126 @@
+"""A trained recommender in memory: its networks, behaviour vectors and sizes, to and from a checkpoint folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from contracts.tensors import EventKind
+from fusion import checkpoint
+from fusion.config import FusionConfig, ScorerConfig, SessionConfig, from_mapping, to_mapping
+from fusion.features import FEATURES
+from fusion.fuse import Fusion
+from fusion.image import ImageEncoder
+from fusion.scorer import Scorer
+from fusion.session import SessionEncoder
+
+
+@dataclass
+class Artefact:
+    """Everything that `vitrine train` ships.
+
+    Attributes:
+        name: of the artefact.
+        version: number that pages and embeddings carry.
+        text_encoder: as in `settings.model.text_encoder`.
+        max_tokens: tokens of a text that count; serving pads every text to it.
+        keys: int64 [n], item keys of the behaviour vectors.
+        vectors: float32 [n, D].
+        metrics: what the training measured.
+    """
+
+    name: str
+    image: ImageEncoder
+    fusion: Fusion
+    session: SessionEncoder
+    scorer: Scorer
+    fusion_config: FusionConfig
+    session_config: SessionConfig
+    scorer_config: ScorerConfig
+    keys: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+    version: int = 1
+    text_encoder: str = "minilm"
+    max_tokens: int = 64
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+def build(name: str, fusion: FusionConfig, session: SessionConfig, scorer: ScorerConfig) -> Artefact:
+    """Untrained networks under torch's current seed, without behaviour vectors."""
+    return Artefact(
+        name=name,
+        image=ImageEncoder(fusion),
+        fusion=Fusion(fusion),
+        session=SessionEncoder(session),
+        scorer=Scorer(scorer),
+        fusion_config=fusion,
+        session_config=session,
+        scorer_config=scorer,
+        keys=np.zeros(0, dtype=np.int64),
+        vectors=np.zeros((0, fusion.dim), dtype=np.float32),
+    )
+
+
+def _networks(artefact: Artefact) -> dict[str, nn.Module]:
+    return {"image": artefact.image, "fusion": artefact.fusion, "session": artefact.session, "scorer": artefact.scorer}
+
+
+def save(artefact: Artefact, folder: Path) -> dict[str, Any]:
+    """Write the artefact; see :func:`fusion.checkpoint.save`.
+
+    Returns:
+        The manifest.
+    """
+    groups: dict[str, checkpoint.Tensors] = {
+        name: {key: tensor.detach().numpy() for key, tensor in network.state_dict().items()}
+        for name, network in _networks(artefact).items()
+    }
+    groups["behaviour"] = {"keys": artefact.keys, "vectors": artefact.vectors}
+    manifest = {
+        "name": artefact.name,
+        "version": artefact.version,
+        "dim": artefact.fusion_config.dim,
+        "state_width": artefact.session_config.state_width,
+        "ring": artefact.session_config.ring,
+        "tau": artefact.session_config.tau,
+        "kinds": [kind.name for kind in EventKind],
+        "features": list(FEATURES),
+        "text_encoder": artefact.text_encoder,
+        "max_tokens": artefact.max_tokens,
+        "image_size": artefact.fusion_config.image_size,
+        "fusion": to_mapping(artefact.fusion_config),
+        "session": to_mapping(artefact.session_config),
+        "scorer": to_mapping(artefact.scorer_config),
+        "metrics": artefact.metrics,
+    }
+    return checkpoint.save(folder, manifest, groups)
+
+
+def load(folder: Path) -> Artefact:
+    """Read an artefact and put its networks into evaluation mode.
+
+    Raises:
+        ConfigurationError: if a file is missing or its hash differs from the manifest's.
+    """
+    manifest = checkpoint.load_manifest(folder)
+    artefact = build(
+        manifest["name"],
+        from_mapping(FusionConfig, manifest["fusion"]),
+        from_mapping(SessionConfig, manifest["session"]),
+        from_mapping(ScorerConfig, manifest["scorer"]),
+    )
+    for name, network in _networks(artefact).items():
+        group = checkpoint.load_group(folder, manifest, name)
+        network.load_state_dict({key: torch.from_numpy(array) for key, array in group.items()})
+        network.eval()
+    behaviour = checkpoint.load_group(folder, manifest, "behaviour")
+    artefact.keys, artefact.vectors = behaviour["keys"], behaviour["vectors"]
+    artefact.version, artefact.metrics = manifest["version"], manifest["metrics"]
+    artefact.text_encoder, artefact.max_tokens = manifest["text_encoder"], manifest["max_tokens"]
+    return artefact
