@@ -10,7 +10,16 @@ import typer
 
 from contracts.errors import ConfigurationError, VitrineError
 
-_MODULES = ("stack_commands", "client_commands", "train_commands", "fault_commands")
+_MODULES = (
+    "stack_commands",
+    "client_commands",
+    "catalog_commands",
+    "shop_commands",
+    "dlq_commands",
+    "train_commands",
+    "evaluate_commands",
+    "fault_commands",
+)
 
 _HELP = """Vitrine keeps a shop's whole page fresh while a visitor looks at it: events go into Kafka, a Faust worker folds
 them into the visitor's state, Triton ranks, and the new page comes out of Kafka again, milliseconds later.

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import sys
+
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # children exec at once; gRPC, imported below, need not prepare for a fork
 
 from contracts.errors import ConfigurationError, VitrineError
 from contracts.settings import Settings
@@ -14,6 +18,7 @@ from stack.supervisor import supervise
 def main() -> int:
     """Run until a signal; 2 when it is configured wrongly, 1 when something could not be started."""
     configure("supervisor")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for every health check otherwise
     try:
         asyncio.run(supervise(Settings()))
     except VitrineError as error:

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
@@ -14,6 +16,7 @@ from contracts.settings import ROOT, Settings, resolve
 from stack.environment import child_environment
 from stack.status import Status, read_status, status_file, supervisor_of
 
+_LOG_LINES = 20
 _GIVE_UP_RESTARTS = 3  # a process that ended this often before it was ever well will not get well by waiting
 
 
@@ -56,24 +59,29 @@ def start(settings: Settings, *, patience_seconds: float, progress: Callable[[St
             progress(now)
             if now.is_healthy:
                 return now
-        failure = _failure(supervisor, now, time.monotonic() > deadline)
-        if failure is not None:
+        failed = _failed(supervisor, now, is_late=time.monotonic() > deadline)
+        if failed:
             stop(settings)
-            tail = "\n".join(log_file.read_text(errors="replace").splitlines()[-20:])
-            message = f"{failure}; the end of {log_file}:\n{tail}"
+            message = "\n".join(f"{name} did not start; {_end_of(log_file.with_name(f'{name}.log'))}" for name in failed)
             raise StackFailed(message)
         time.sleep(0.1)
 
 
-def _failure(supervisor: subprocess.Popen[bytes], now: Status, is_late: bool) -> str | None:
+def _failed(supervisor: subprocess.Popen[bytes], now: Status, *, is_late: bool) -> list[str]:
     if supervisor.poll() is not None:
-        return "the stack did not start"
-    failing = [process.name for process in now.processes if not process.healthy]
-    hopeless = [process.name for process in now.processes if not process.healthy and process.restarts >= _GIVE_UP_RESTARTS]
-    if hopeless or is_late:
-        logs = ", ".join(f"var/log/{name}.log" for name in hopeless or failing)
-        return f"{', '.join(hopeless or failing)} did not get healthy (see {logs})"
-    return None
+        return ["supervisor"]
+    unhealthy = [process for process in now.processes if not process.healthy]
+    hopeless = [process.name for process in unhealthy if process.restarts >= _GIVE_UP_RESTARTS]
+    if is_late and not hopeless:
+        return [process.name for process in unhealthy]
+    return hopeless
+
+
+def _end_of(log_file: Path) -> str:
+    if not log_file.exists():
+        return "it wrote no log"
+    lines = log_file.read_text(errors="replace").splitlines()[-_LOG_LINES:]
+    return "\n".join([f"the end of {log_file}:", *lines])
 
 
 def stop(settings: Settings, patience_seconds: float = 60.0) -> bool:
@@ -85,15 +93,16 @@ def stop(settings: Settings, patience_seconds: float = 60.0) -> bool:
     Raises:
         StackFailed: the supervisor did not end in time.
     """
-    supervisor = supervisor_of(status(settings))
+    before = status(settings)
+    supervisor = supervisor_of(before)
     if supervisor is None:
         return False
-    try:
+    with suppress(psutil.NoSuchProcess):
         supervisor.terminate()
-        supervisor.wait(patience_seconds)
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.TimeoutExpired as error:
-        message = f"the supervisor (process {supervisor.pid}) did not end within {patience_seconds:.0f} s"
-        raise StackFailed(message) from error
+    deadline = time.monotonic() + patience_seconds
+    while supervisor_of(before) is not None:  # an ended one that nobody collected counts as gone
+        if time.monotonic() > deadline:
+            message = f"the supervisor (process {supervisor.pid}) did not end within {patience_seconds:.0f} s"
+            raise StackFailed(message)
+        time.sleep(0.05)
     return True

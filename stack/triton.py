@@ -77,7 +77,7 @@ class TritonServer:
         self._settings = settings
         self._var = resolve(settings.stack.var)
         place = f"{self._var.resolve()}|{self.grpc}"
-        self._region = "vitrine" + blake2b(place.encode(), digest_size=5).hexdigest()
+        self.region = "vitrine" + blake2b(place.encode(), digest_size=5).hexdigest()
 
     def prepare(self) -> None:
         """Assemble the backend folder and remove shared memory that an earlier start left.
@@ -103,7 +103,7 @@ class TritonServer:
 
     def child(self) -> Child:
         """A process with a shared-memory prefix of its own, not started."""
-        prefix = f"{self._region}_{secrets.token_hex(4)}_"
+        prefix = f"{self.region}_{secrets.token_hex(4)}_"
         command = [
             str(_SITE / "pytriton" / "tritonserver" / "bin" / "tritonserver"),
             f"--model-repository={REPOSITORY}",
@@ -134,7 +134,7 @@ class TritonServer:
         Returns:
             Names of what was deleted.
         """
-        left = sorted(SHARED_MEMORY.glob(f"{self._region}_*"))
+        left = sorted(SHARED_MEMORY.glob(f"{self.region}_*"))
         for region in left:
             region.unlink(missing_ok=True)
         return [region.name for region in left]
