@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 def _open(path: Path) -> BinaryIO | gzip.GzipFile:
     if str(path) == "-":
-        return cast(BinaryIO, sys.stdin.buffer)
+        return cast("BinaryIO", sys.stdin.buffer)
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
