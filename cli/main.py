@@ -4,22 +4,11 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from importlib.util import find_spec
+from pathlib import Path
 
 import typer
 
 from contracts.errors import ConfigurationError, VitrineError
-
-_MODULES = (
-    "stack_commands",
-    "client_commands",
-    "catalog_commands",
-    "shop_commands",
-    "dlq_commands",
-    "train_commands",
-    "evaluate_commands",
-    "fault_commands",
-)
 
 _HELP = """Vitrine keeps a shop's whole page fresh while a visitor looks at it: events go into Kafka, a Faust worker folds
 them into the visitor's state, Triton ranks, and the new page comes out of Kafka again, milliseconds later.
@@ -32,11 +21,10 @@ named by VITRINE_CONFIG (default config/default.toml) lists them all with commen
 
 
 def build() -> typer.Typer:
-    """The application with every command module that is installed."""
+    """The application with the commands of every `cli/*_commands.py`."""
     app = typer.Typer(name="vitrine", help=_HELP, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
-    for name in _MODULES:
-        if find_spec(f"cli.{name}") is not None:
-            import_module(f"cli.{name}").register(app)
+    for file in sorted(Path(__file__).parent.glob("*_commands.py")):
+        import_module(f"cli.{file.stem}").register(app)
     return app
 
 

@@ -195,7 +195,7 @@ def test_a_port_that_somebody_else_has_is_named_with_its_setting(tmp_path: Path)
     with closing(socket.socket()) as foreign:
         foreign.bind(("127.0.0.1", settings.stack.controller_port))
         foreign.listen()
-        with pytest.raises(control.StackFailed, match="VITRINE_STACK__CONTROLLER_PORT.*listens there"):
+        with pytest.raises(control.StackFailed, match=r"VITRINE_STACK__CONTROLLER_PORT.*listens there"):
             start(settings)
     assert not control.status(settings).up
 
