@@ -128,7 +128,8 @@ class KeyRing:
 
     def _add(self, key: str, tenant: str, access: Access) -> None:
         if len(key) < _MIN_KEY_LENGTH:
-            message = f"a {access.name.lower()} key of tenant {tenant!r} has {len(key)} characters, at least {_MIN_KEY_LENGTH} expected"
+            whose = f"a {access.name.lower()} key of tenant {tenant!r}"
+            message = f"{whose} has {len(key)} characters, at least {_MIN_KEY_LENGTH} expected"
             raise ConfigurationError(message)
         digest = _digest(key)
         if digest in self._principals:

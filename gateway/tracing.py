@@ -37,7 +37,7 @@ class PassThrough:
     """Tracing that is off."""
 
     @contextmanager
-    def request(self, name: str, headers: Mapping[str, str]) -> Iterator[Headers]:
+    def request(self, name: str, headers: Mapping[str, str]) -> Iterator[Headers]:  # noqa: ARG002 - the port's
         """The client's own trace context, if it has one."""
         value = headers.get("traceparent")
         yield () if value is None or not _TRACEPARENT.match(value.encode("latin-1")) else (("traceparent", value.encode()),)
@@ -58,12 +58,12 @@ class OtlpTracing:
 
     def __init__(self, endpoint: str) -> None:
         # Imported here: with tracing off the SDK is never loaded.
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-        from opentelemetry.trace import SpanKind
-        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+        from opentelemetry.trace import SpanKind  # noqa: PLC0415
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415
 
         if not endpoint.startswith(("http://", "https://")):
             message = f"gateway.otlp_endpoint is {endpoint!r}, expected http://host:4318"

@@ -129,9 +129,7 @@ def number(body: Json, path: str, *names: str) -> float | None:
         if value is None or value == "":
             continue
         try:
-            if isinstance(value, bool):
-                raise ValueError
-            result = float(value)
+            result = math.nan if isinstance(value, bool) else float(value)
         except (TypeError, ValueError):
             result = math.nan
         if not math.isfinite(result):
@@ -203,7 +201,7 @@ def made_id(message: Message, *parts: object) -> str:
 
     A message without any time of its own cannot be told from a repeat of it; then the time of arrival counts too.
     """
-    encoded = msgspec.json.encode([message.body, [str(part) for part in parts]], order="deterministic")
+    encoded = msgspec.json.encode([message.path, message.body, [str(part) for part in parts]], order="deterministic")
     return str(uuid.uuid5(_NAMESPACE, encoded.decode()))
 
 
