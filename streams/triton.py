@@ -51,6 +51,22 @@ class Breaker:
         self._tried = self._monotonic()
 
 
+def answer_of(outputs: Tensors) -> Answer:
+    """The answer that tensors of `contracts.tensors.PAGE_RANKER_OUTPUTS` hold."""
+    info, timing = outputs["info"], outputs["timing"]
+    return Answer(
+        state=outputs["state"].astype(np.float32, copy=False),
+        items=outputs["items"].astype(np.int64, copy=False),
+        scores=outputs["scores"].astype(np.float32, copy=False),
+        shares=outputs["shares"].astype(np.float32, copy=False),
+        sources=outputs["sources"].astype(np.int32, copy=False),
+        model_version=int(info[Info.MODEL_VERSION]),
+        index_version=int(info[Info.INDEX_VERSION]),
+        index_size=int(info[Info.INDEX_SIZE]),
+        timing_us=(float(timing[Timing.STEP]), float(timing[Timing.RETRIEVE]), float(timing[Timing.RANK])),
+    )
+
+
 class TritonRanker:
     """`streams.ports.Ranker` over gRPC.
 
@@ -85,16 +101,4 @@ class TritonRanker:
             raise
         self._breaker.succeeded()
         self._on_breaker(0.0)
-        info = outputs["info"]
-        timing = outputs["timing"]
-        return Answer(
-            state=outputs["state"].astype(np.float32, copy=False),
-            items=outputs["items"].astype(np.int64, copy=False),
-            scores=outputs["scores"].astype(np.float32, copy=False),
-            shares=outputs["shares"].astype(np.float32, copy=False),
-            sources=outputs["sources"].astype(np.int32, copy=False),
-            model_version=int(info[Info.MODEL_VERSION]),
-            index_version=int(info[Info.INDEX_VERSION]),
-            index_size=int(info[Info.INDEX_SIZE]),
-            timing_us=(float(timing[Timing.STEP]), float(timing[Timing.RETRIEVE]), float(timing[Timing.RANK])),
-        )
+        return answer_of(outputs)

@@ -1,0 +1,1 @@
+"""Measurements: `python -m benchmarks` writes JSON and pictures into `benchmarks/results`."""
