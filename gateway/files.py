@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+from functools import lru_cache
 from pathlib import Path
 
 from starlette.requests import Request
@@ -48,10 +50,23 @@ async def get_operations(_: Request) -> Response:
     return _page("ops.html")
 
 
-async def get_snippet(_: Request) -> Response:
-    """`GET /vitrine.js`: the browser snippet, for any site that the CORS list names."""
-    headers = {"Cache-Control": "public, max-age=300", "Cross-Origin-Resource-Policy": "cross-origin"}
-    return FileResponse(SNIPPET, media_type="text/javascript", headers=headers)
+@lru_cache(maxsize=1)
+def _snippet() -> tuple[bytes, bytes]:
+    plain = SNIPPET.read_bytes()
+    return plain, gzip.compress(plain, mtime=0)
+
+
+async def get_snippet(request: Request) -> Response:
+    """`GET /vitrine.js`: the browser snippet, packed where the browser takes that."""
+    plain, packed = _snippet()
+    headers = {
+        "Cache-Control": "public, max-age=300",
+        "Cross-Origin-Resource-Policy": "cross-origin",
+        "Vary": "Accept-Encoding",
+    }
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(packed, headers=headers | {"Content-Encoding": "gzip"}, media_type="text/javascript")
+    return Response(plain, headers=headers, media_type="text/javascript")
 
 
 def _page(name: str) -> Response:

@@ -65,9 +65,6 @@ class OtlpTracing:
         from opentelemetry.trace import SpanKind  # noqa: PLC0415
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415
 
-        if not endpoint.startswith(("http://", "https://")):
-            message = f"gateway.otlp_endpoint is {endpoint!r}, expected http://host:4318"
-            raise ConfigurationError(message)
         self._provider = TracerProvider(resource=Resource.create({"service.name": "vitrine-gateway"}))
         exporter = OTLPSpanExporter(endpoint=endpoint.rstrip("/") + "/v1/traces")
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
@@ -102,4 +99,9 @@ def create_tracing(endpoint: str | None) -> Tracing:
     Raises:
         ConfigurationError: if the endpoint is no http address.
     """
-    return OtlpTracing(endpoint) if endpoint else PassThrough()
+    if not endpoint:
+        return PassThrough()
+    if not endpoint.startswith(("http://", "https://")):
+        message = f"gateway.otlp_endpoint is {endpoint!r}, expected http://host:4318"
+        raise ConfigurationError(message)
+    return OtlpTracing(endpoint)
