@@ -67,6 +67,7 @@ class Child:
                 start_new_session=True,
                 preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - one prctl call on a library loaded before the fork
             )
+        self._is_over = False
         log.info("process started", extra={"process_name": self.name, "process_id": self._popen.pid})
 
     @property
