@@ -80,6 +80,7 @@ class ItemFollower(threading.Thread):
             auto_offset_reset="earliest",
             reconnect_backoff_max_ms=1000,
             request_timeout_ms=10_000,
+            bootstrap_timeout_ms=2000,
             max_partition_fetch_bytes=4 * 1024 * 1024,
             **kafka_python_options(self._settings),
         )

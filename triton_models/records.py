@@ -62,7 +62,8 @@ def _vector(record: ItemEmbedding, name: str, dim: int, *, may_miss: bool = Fals
     if len(values) != dim:
         message = f"$.{name}: {len(values)} numbers, expected {dim}"
         raise InvalidField(message, path=f"$.{name}")
-    vector = np.array(values, np.float32)
+    with np.errstate(over="ignore"):  # too large for 32 bits becomes infinite, which is refused next
+        vector = np.array(values, np.float32)
     if not np.isfinite(vector).all():
         message = f"$.{name}: holds a number that is not finite"
         raise InvalidField(message, path=f"$.{name}")

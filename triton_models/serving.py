@@ -81,7 +81,7 @@ def open_ranker() -> ServedRanker:
         ConfigurationError: a setting or a file of the model is wrong.
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-    logging.getLogger("kafka").setLevel(logging.WARNING)
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # the follower says once what the client says at every try
     # The follower's thread must let a request in soon; CPython's own interval is ten times a request.
     sys.setswitchinterval(SWITCH_SECONDS)
     settings, registry = Settings(), CollectorRegistry()

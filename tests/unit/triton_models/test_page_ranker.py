@@ -78,7 +78,8 @@ def test_the_answer_follows_the_last_click(ranker: PageRanker) -> None:
 
 def test_events_are_stepped_in_order_as_if_they_had_come_one_by_one(ranker: PageRanker) -> None:
     together = ranker.rank(request(events=[NEAR_X[0], NEAR_Y[3], NEAR_X[5]]))
-    state, ring = np.zeros((1, DIM + 1), np.float32), []
+    state = np.zeros((1, DIM + 1), np.float32)
+    ring: list[int] = []
     for key in (NEAR_X[0], NEAR_Y[3], NEAR_X[5]):
         alone = ranker.rank(request(state=state, ring=ring, events=[key]))
         state, ring = alone["state"], [key, *ring]

@@ -111,7 +111,7 @@ def _item_graphs(folder: Path) -> None:
         node("Div", ["has", "divisor"], ["weights"]),
     ]
     rng = np.random.default_rng(1)
-    constants = {
+    constants: dict[str, Any] = {
         "to_text": rng.standard_normal((len(WORDS), DIM)).astype(np.float32),
         "to_image": rng.standard_normal((3, DIM)).astype(np.float32),
         "ones": np.array([1, 1, 1]),
@@ -131,7 +131,7 @@ def write_tiny_model(folder: Path) -> Path:
     _session_graphs(folder)
     _item_graphs(folder)
     tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()  # type: ignore[assignment]
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.save(str(folder / "tokenizer.json"))
     vectors = {"keys": np.array([KNOWN_KEY]), "vectors": np.array([[0, 0, 0, 1]], np.float32)}
     save_file(vectors, folder / "behaviour.safetensors")
