@@ -23,7 +23,8 @@ named by VITRINE_CONFIG (default config/default.toml) lists them all with commen
 def build() -> typer.Typer:
     """The application with the commands of every `cli/*_commands.py`."""
     app = typer.Typer(name="vitrine", help=_HELP, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
-    for file in sorted(Path(__file__).parent.glob("*_commands.py")):
+    files = Path(__file__).parent.glob("*_commands.py")
+    for file in sorted(files, key=lambda file: (file.stem != "stack_commands", file.stem)):  # the stack first in --help
         import_module(f"cli.{file.stem}").register(app)
     return app
 

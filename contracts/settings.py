@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,6 +87,20 @@ class PageSettings(Part):
     """0 keeps the ranker's order; 1 lets no category follow itself while others are left."""
     expire_seconds: float = Field(300.0, gt=0)
     signing_secret: SecretStr = SecretStr("vitrine-demo-secret")
+    signing_secret_file: Path | None = None
+    """Holds the secret where it is mounted as a file; wins over `signing_secret`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_secret(cls, values: dict[str, Any]) -> dict[str, Any]:
+        file = values.get("signing_secret_file")
+        if file is None:
+            return values
+        try:
+            return {**values, "signing_secret": resolve(Path(file)).read_text().strip()}
+        except OSError as error:
+            message = f"page.signing_secret_file: {file} cannot be read: {error.strerror}"
+            raise ValueError(message) from error
 
 
 class CatalogSettings(Part):

@@ -1,15 +1,21 @@
-"""Declares the topics of contracts/topics.py at the broker; those that exist are left as they are."""
+"""Declares the topics of contracts/topics.py at the broker; those that exist are left as they are.
+
+`python -m stack.declaration` does it for a cluster that `vitrine up` does not start, as in compose.yaml.
+"""
 
 from __future__ import annotations
 
 import logging
+import sys
 
 from kafka import errors
 from kafka.admin import KafkaAdminClient
 
+from contracts.errors import ConfigurationError
 from contracts.kafka_client import kafka_python_options
-from contracts.settings import KafkaSettings
+from contracts.settings import KafkaSettings, Settings
 from contracts.topics import TOPICS
+from monitoring.logs import configure
 
 log = logging.getLogger(__name__)
 
@@ -41,3 +47,21 @@ def declare_topics(settings: KafkaSettings) -> list[str]:
         return sorted(missing)
     finally:
         admin.close()
+
+
+def main() -> int:
+    """Declare the topics of the environment's settings; 1 when no broker answers, 2 when the settings are wrong."""
+    configure("declaration")
+    try:
+        declare_topics(Settings().kafka)
+    except ConfigurationError as error:
+        sys.stderr.write(f"vitrine: {error}\n")
+        return 2
+    except errors.KafkaError as error:
+        sys.stderr.write(f"vitrine: the topics could not be declared: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
