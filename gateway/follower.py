@@ -17,7 +17,8 @@ from contracts.settings import KafkaSettings
 from gateway.clock import Clock
 
 _LOG = logging.getLogger(__name__)
-_RETRY_SECONDS = 0.5
+_RETRY_SECONDS = 0.25
+_RETRY_MAX_SECONDS = 2.0
 _POLL_MS = 250
 _RECORDS_PER_TURN = 500
 
@@ -76,6 +77,7 @@ class Follower:
 
     async def run(self) -> None:
         """Follow until cancelled."""
+        pause = _RETRY_SECONDS
         while True:
             consumer = AIOKafkaConsumer(
                 *self._routes,
@@ -90,7 +92,7 @@ class Follower:
             )
             try:
                 await consumer.start()
-                self._assigned = frozenset()
+                self._assigned, pause = frozenset(), _RETRY_SECONDS
                 while True:
                     await self._turn(consumer)
             except (KafkaError, OSError) as error:
@@ -98,7 +100,8 @@ class Follower:
             finally:
                 with contextlib.suppress(KafkaError, OSError):
                     await consumer.stop()
-            await asyncio.sleep(_RETRY_SECONDS)
+            await asyncio.sleep(pause)
+            pause = min(_RETRY_MAX_SECONDS, pause * 2)
 
     async def _turn(self, consumer: Any) -> None:
         assigned = frozenset(consumer.assignment())
@@ -161,17 +164,18 @@ async def read_one(
         KafkaError: if it refuses.
     """
     place = TopicPartition(kafka.topic_prefix + topic, partition)
-    consumer = AIOKafkaConsumer(**aiokafka_options(kafka), group_id=None, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(place.topic, **aiokafka_options(kafka), group_id=None, enable_auto_commit=False)
     async with asyncio.timeout(timeout_seconds):
         await consumer.start()
         try:
-            consumer.assign([place])
+            if place not in consumer.assignment():
+                return None
             begin = (await consumer.beginning_offsets([place]))[place]
             end = (await consumer.end_offsets([place]))[place]
             if not begin <= offset < end:
                 return None
             consumer.seek(place, offset)
-            record = await consumer.getone()
+            record = await consumer.getone(place)
         finally:
             await consumer.stop()
     if record.offset != offset:

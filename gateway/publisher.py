@@ -19,7 +19,8 @@ from gateway.metrics import GatewayMetrics
 
 _LOG = logging.getLogger(__name__)
 _LINGER_MS = 1
-_RETRY_SECONDS = 0.5
+_RETRY_SECONDS = 0.25
+_RETRY_MAX_SECONDS = 2.0
 _PROBE_SECONDS = 2.0
 
 Headers = Sequence[tuple[str, bytes]]
@@ -85,6 +86,7 @@ class KafkaPublisher:
             self._producer = None
 
     async def _connect(self) -> None:
+        pause = _RETRY_SECONDS
         while True:
             producer = AIOKafkaProducer(
                 **aiokafka_options(self._kafka),
@@ -102,7 +104,8 @@ class KafkaPublisher:
             except (KafkaError, OSError) as error:
                 await producer.stop()
                 _LOG.warning("the broker is away, trying again", extra={"error": str(error)})
-                await asyncio.sleep(_RETRY_SECONDS)
+                await asyncio.sleep(pause)
+                pause = min(_RETRY_MAX_SECONDS, pause * 2)
             else:
                 self._producer = producer
                 return

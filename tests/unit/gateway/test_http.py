@@ -28,6 +28,7 @@ from gateway.policy import RULES
 from tests.fakes import ManualClock
 
 EVENT = {"event_id": "e", "event_name": "view_item", "event_time": 1_700_000_000_000, "visitor_id": "v"}
+ELSEWHERE = "192.0.2.1"  # an address that others could reach; nothing listens there
 SECRET, PUBLIC, OPERATOR = "secret-key-of-the-shop", "public-key-of-the-page", "operator-key-of-nobody"
 
 
@@ -76,6 +77,14 @@ class World:
 
         return asyncio.run(go())
 
+    def post(self, path: str, body: Any) -> httpx.Response:
+        """Post JSON."""
+        return self.run(lambda client: client.post(path, json=body))
+
+    def ask(self, method: str, path: str, key: str) -> httpx.Response:
+        """Ask with a key."""
+        return self.run(lambda client: client.request(method, path, headers=bearer(key)))
+
     def take_page(self, visitor: str, offset: int, tenant: str = "default") -> None:
         """A page arrives from the worker."""
         now = self.clock.wall_ms()
@@ -100,7 +109,7 @@ def world(tmp_path: Path) -> World:
 def guarded(tmp_path: Path) -> World:
     return World(
         tmp_path,
-        host="0.0.0.0",
+        host=ELSEWHERE,
         api_keys={"acme": [SECRET]},
         browser_keys={"acme": [PUBLIC]},
         operator_keys={"acme": [OPERATOR]},
@@ -243,7 +252,7 @@ def test_the_description_names_every_rule_and_resolves_its_references(world: Wor
     for name in {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}:
         assert name in document["components"]["schemas"]
     for example in document["paths"]["/v1/events"]["post"]["requestBody"]["content"]["application/json"]["examples"].values():
-        assert world.run(lambda client, value=example["value"]: client.post("/v1/events", json=value)).status_code == 202
+        assert world.post("/v1/events", example["value"]).status_code == 202
 
 
 # ---- keys, rates
@@ -268,7 +277,7 @@ def test_the_key_decides_the_tenant(guarded: World) -> None:
 def test_a_browser_key_cannot_do_what_the_shop_s_servers_do(guarded: World) -> None:
     assert guarded.run(lambda client: client.post("/v1/events", json=EVENT, headers=bearer(PUBLIC))).status_code == 202
     for method, path in (("POST", "/v1/catalog"), ("DELETE", "/v1/visitors/v"), ("GET", "/v1/ops/summary")):
-        assert guarded.run(lambda client, m=method, p=path: client.request(m, p, headers=bearer(PUBLIC))).status_code == 403
+        assert guarded.ask(method, path, PUBLIC).status_code == 403
     assert guarded.run(lambda client: client.get("/v1/ops/dead-letters", headers=bearer(SECRET))).status_code == 403
     assert guarded.run(lambda client: client.get("/v1/ops/dead-letters", headers=bearer(OPERATOR))).status_code == 200
 
@@ -332,7 +341,7 @@ def test_no_key_and_no_visitor_is_ever_logged_or_counted(guarded: World, caplog:
 @pytest.mark.parametrize(
     "gateway",
     [
-        {"host": "0.0.0.0"},
+        {"host": ELSEWHERE},
         {"api_keys": {"acme": ["short"]}},
         {"api_keys": {"acme": [SECRET]}, "browser_keys": {"acme": [SECRET]}},
         {"keys_file": "/nowhere/keys.json"},
@@ -347,5 +356,5 @@ def test_dangerous_settings_refuse_to_start(tmp_path: Path, gateway: dict[str, A
 def test_keys_may_come_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "keys.json"
     file.write_text(json.dumps({"api_keys": {"acme": [SECRET]}}))
-    world = World(tmp_path, host="0.0.0.0", keys_file=str(file))
+    world = World(tmp_path, host=ELSEWHERE, keys_file=str(file))
     assert world.run(lambda client: client.post("/v1/events", json=EVENT, headers=bearer(SECRET))).status_code == 202
