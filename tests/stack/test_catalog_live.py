@@ -75,7 +75,7 @@ class Shop:
         context = np.zeros((1, len(Context)), np.int64)
         context[0, Context.TENANT_KEY] = tenant_key(TENANT)
         events = np.array([[item_key(TENANT, item_id) for item_id in touched] or [0]], np.int64)
-        inputs = {
+        inputs: dict[str, NDArray[Any]] = {
             "state": np.zeros((1, 1), np.float32),
             "ring": np.zeros((1, RING), np.int64),
             "events": events,
