@@ -22,9 +22,7 @@ class Health:
     detail: str = "ok"
 
 
-def serve(
-    address: str, registry: CollectorRegistry, health: Callable[[], Health], *, setting: str
-) -> ThreadingHTTPServer:
+def serve(address: str, registry: CollectorRegistry, health: Callable[[], Health], *, setting: str) -> ThreadingHTTPServer:
     """Serve `/metrics` and `/healthz` (200 or 503 with JSON) until the process ends or `shutdown` is called.
 
     Args:

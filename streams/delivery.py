@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -290,6 +291,9 @@ class Delivery:
         for wait in work.queue_ms:
             queue.observe(wait / 1000)
         publish.observe(published_at - work.taken_at)
+        kinds = Counter((item.page_type, str(item.degraded).lower()) for item in work.refreshed)
+        for labels, count in kinds.items():
+            metrics.pages.labels(*labels).inc(count)
         for visit in batch.visits.values():
             age = max(0, published_wall - visit.incoming.timestamp) / 1000
             whole.observe(age)

@@ -41,6 +41,8 @@ class Refreshed:
     page: Record
     state: SessionState | None
     had_state: bool
+    page_type: str
+    degraded: bool
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class Refresher:
         stages = _Stages((folded_at - taken_at) * 1000, ranked, self.clock.monotonic())
         self._observe(stages, len(visits))
         refreshed = [self._refreshed(visit, row, ranked, stages, queue_ms[visit.key]) for row, visit in enumerate(visits)]
+        self.metrics.stage.labels("rules").observe(self.clock.monotonic() - stages.rules_started)
         for source, count in self._shown.items():
             self.metrics.placement_items.labels(SOURCES[source]).inc(count)
         self._shown.clear()
@@ -134,7 +137,15 @@ class Refresher:
         self._shown.update([candidate.source for candidate in chosen])
         headers = tuple(header for header in visit.incoming.headers if header[0] in _TRACE_HEADERS)
         record = Record(self.pages_topic, visit.key, encode_page(page), headers=headers)
-        return Refreshed(visit.key, visit.incoming.partition, record, state if visit.is_stored else None, visit.had_state)
+        return Refreshed(
+            key=visit.key,
+            partition=visit.incoming.partition,
+            page=record,
+            state=state if visit.is_stored else None,
+            had_state=visit.had_state,
+            page_type=page.page_type,
+            degraded=page.degraded,
+        )
 
     def _choose(self, visit: Visit, row: int, ranked: Ranked) -> list[Scored]:
         state, event = visit.state, visit.trigger

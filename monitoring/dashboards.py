@@ -1,0 +1,274 @@
+"""Grafana dashboards as code: `python -m monitoring.dashboards` writes `monitoring/grafana/dashboards/*.json`.
+
+Units: ours are seconds; Triton's `nv_*_us` metrics are microseconds and are divided where they are shown.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent / "grafana" / "dashboards"
+_SOURCE = {"type": "prometheus", "uid": "prometheus"}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One chart.
+
+    Attributes:
+        title: what it shows.
+        queries: PromQL by legend.
+        unit: Grafana's unit id: s, ms, µs, reqps, percentunit, short …
+        kind: timeseries, stat or heatmap.
+        width: of 24 columns.
+        about: help text behind the (i).
+        limit: a red line, such as an objective.
+    """
+
+    title: str
+    queries: dict[str, str]
+    unit: str = "short"
+    kind: str = "timeseries"
+    width: int = 12
+    about: str = ""
+    limit: float | None = None
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """A page of panels."""
+
+    uid: str
+    title: str
+    panels: tuple[Panel, ...]
+    tags: tuple[str, ...] = field(default=("vitrine",))
+
+
+def _quantiles(metric: str, by: str = "", where: str = "", window: str = "1m") -> dict[str, str]:
+    group = f"sum by (le{', ' + by if by else ''})"
+    legend = f" {{{{{by}}}}}" if by else ""
+    return {
+        f"p{name}{legend}": f"histogram_quantile({q}, {group} (rate({metric}_bucket{where}[{window}])))"
+        for name, q in (("50", 0.5), ("95", 0.95), ("99", 0.99))
+    }
+
+
+_STAGE = "vitrine_stage_duration_seconds"
+_FRESHNESS = Panel(
+    "Event to page",
+    _quantiles(_STAGE, where='{stage="event_to_page"}'),
+    "s",
+    about="From the broker's stamp of the event to the acknowledged page. The objective is 250 ms for 99 %.",
+    limit=0.25,
+)
+
+OVERVIEW = Dashboard(
+    "vitrine-overview",
+    "Vitrine: overview",
+    (
+        Panel("Events per second", {"events": "sum(rate(vitrine_events_total[1m]))"}, "reqps", "stat", 4),
+        Panel("Pages per second", {"pages": "sum(rate(vitrine_pages_total[1m]))"}, "reqps", "stat", 4),
+        Panel("Freshness p99", {"p99": "vitrine:event_to_page_seconds:p99"}, "s", "stat", 4, limit=0.25),
+        Panel(
+            "Degraded pages",
+            {"share": 'sum(rate(vitrine_pages_total{degraded="true"}[5m])) / sum(rate(vitrine_pages_total[5m]))'},
+            "percentunit",
+            "stat",
+            4,
+            limit=0.001,
+        ),
+        Panel("Sessions held", {"sessions": "sum(vitrine_sessions_active)"}, "short", "stat", 4),
+        Panel("Items recommendable", {"items": "max(vitrine_index_eligible_items)"}, "short", "stat", 4),
+        _FRESHNESS,
+        Panel(
+            "What became of the events",
+            {"{{outcome}}": "sum by (outcome) (rate(vitrine_event_outcomes_total[1m]))"},
+            "reqps",
+            about="processed + coalesced + duplicate + dead_letter is what came in.",
+        ),
+        Panel("Events that wait", {"messages": "sum(vitrine_consumer_lag_messages)"}),
+        Panel("Processes that answer", {"{{process}}": "up"}, about="1 answers, 0 does not."),
+    ),
+)
+
+LATENCY = Dashboard(
+    "vitrine-latency",
+    "Vitrine: latency by stage",
+    (
+        _FRESHNESS,
+        Panel(
+            "Stages, p95",
+            {"{{stage}}": f"histogram_quantile(0.95, sum by (stage, le) (rate({_STAGE}_bucket[1m])))"},
+            "s",
+            about="The stages of docs/architecture.md, from one monotonic trace; rpc contains model.",
+        ),
+        *(
+            Panel(name, _quantiles(_STAGE, where=f'{{stage="{stage}"}}'), "s", width=8)
+            for stage, name in (
+                ("queue", "queue: broker to micro-batch"),
+                ("fold", "fold: decode and apply"),
+                ("rpc", "rpc: call to Triton"),
+                ("model", "model: inside Triton"),
+                ("rules", "rules: the page"),
+                ("publish", "publish: until acknowledged"),
+            )
+        ),
+        Panel(
+            "Events in a micro-batch",
+            {"mean": "rate(vitrine_batch_events_sum[1m]) / rate(vitrine_batch_events_count[1m])"},
+            about="Grows by itself with the load; 64 is the most.",
+        ),
+        Panel("Gateway requests", _quantiles("vitrine_gateway_request_duration_seconds"), "s"),
+    ),
+)
+
+KAFKA = Dashboard(
+    "vitrine-kafka",
+    "Vitrine: Kafka, lag and delivery",
+    (
+        Panel("Lag by partition", {"{{topic}} {{partition}}": "vitrine_consumer_lag_messages"}),
+        Panel("Age of the last processed event", {"seconds": "max(vitrine_consumer_lag_seconds)"}, "s"),
+        Panel("Batches dropped and read again", {"{{reason}}": "sum by (reason) (rate(vitrine_dropped_batches_total[5m]))"}),
+        Panel(
+            "Delivery",
+            {
+                "replayed": "sum(rate(vitrine_replayed_events_total[5m]))",
+                "seeks": "sum(rate(vitrine_contiguity_seeks_total[5m]))",
+                "late": "sum(rate(vitrine_late_events_total[5m]))",
+            },
+        ),
+        Panel("Dead letters", {"{{reason}}": "sum by (reason) (rate(vitrine_dead_letters_total[5m]))"}),
+        Panel(
+            "Sessions",
+            {"held": "sum(vitrine_sessions_active)", "expired/s": "sum(rate(vitrine_sessions_expired_total[5m]))"},
+        ),
+        Panel("Erased visitors", {"visitors": "sum(vitrine_visitors_erased_total)"}),
+        Panel("Gateway: records that wait for the broker", {"records": "sum(vitrine_gateway_pending_records)"}),
+    ),
+)
+
+MODELS = Dashboard(
+    "vitrine-models",
+    "Vitrine: Triton, models and index",
+    (
+        Panel("Inside the ranker, p95", _quantiles("vitrine_ranker_duration_seconds", by="part"), "s"),
+        Panel(
+            "Triton: time per request",
+            {"{{model}}": "rate(nv_inference_request_duration_us[1m]) / rate(nv_inference_request_success[1m])"},
+            "µs",
+        ),
+        Panel("Triton: requests", {"{{model}}": "rate(nv_inference_request_success[1m])"}, "reqps"),
+        Panel("Triton: failures", {"{{model}}": "sum by (model) (rate(nv_inference_request_failure[1m]))"}, "reqps"),
+        Panel("Fallback pages", {"{{reason}}": "sum by (reason) (rate(vitrine_fallbacks_total[1m]))"}, "reqps"),
+        Panel("Breaker open", {"{{process}}": "vitrine_ranker_breaker_open"}),
+        Panel("Model that answered", {"{{name}} {{version}}": "vitrine_ranker_model_info"}),
+        Panel(
+            "Index",
+            {"known": "max(vitrine_index_items)", "recommendable": "max(vitrine_index_eligible_items)"},
+        ),
+        Panel(
+            "Index: position and lag", {"position": "max(vitrine_index_position)", "behind": "max(vitrine_index_lag_messages)"}
+        ),
+        Panel(
+            "New product to recommendable",
+            _quantiles("vitrine_time_to_eligibility_seconds", window="10m"),
+            "s",
+            limit=5.0,
+            about="From the broker's stamp of the catalogue record to the ranker's index.",
+        ),
+        Panel("Catalogue records", {"{{outcome}}": "sum by (outcome) (rate(vitrine_catalog_records_total[1m]))"}, "reqps"),
+    ),
+)
+
+QUALITY = Dashboard(
+    "vitrine-quality",
+    "Vitrine: recommendation quality online",
+    (
+        Panel(
+            "Where shown items come from",
+            {"{{source}}": "sum by (source) (rate(vitrine_placement_items_total[5m]))"},
+            about="Candidate sources of the items on published pages.",
+        ),
+        Panel(
+            "Pages by type",
+            {"{{page_type}}": "sum by (page_type) (rate(vitrine_pages_total[5m]))"},
+        ),
+        Panel(
+            "Exploration share",
+            {
+                "share": 'sum(rate(vitrine_placement_items_total{source="exploration"}[5m]))'
+                " / sum(rate(vitrine_placement_items_total[5m]))"
+            },
+            "percentunit",
+        ),
+    ),
+)
+
+DASHBOARDS = (OVERVIEW, LATENCY, KAFKA, MODELS, QUALITY)
+
+
+def _panel(panel: Panel, number: int, x: int, y: int, height: int) -> dict[str, Any]:
+    defaults: dict[str, Any] = {"unit": panel.unit, "min": 0}
+    if panel.limit is not None:
+        steps = [{"color": "green", "value": None}, {"color": "red", "value": panel.limit}]
+        defaults["thresholds"] = {"mode": "absolute", "steps": steps}
+        defaults["custom"] = {"thresholdsStyle": {"mode": "line"}}
+    return {
+        "id": number,
+        "title": panel.title,
+        "description": panel.about,
+        "type": panel.kind,
+        "datasource": _SOURCE,
+        "gridPos": {"x": x, "y": y, "w": panel.width, "h": height},
+        "fieldConfig": {"defaults": defaults, "overrides": []},
+        "targets": [
+            {"refId": chr(65 + place), "expr": query, "legendFormat": legend, "datasource": _SOURCE}
+            for place, (legend, query) in enumerate(panel.queries.items())
+        ],
+    }
+
+
+def render(dashboard: Dashboard) -> dict[str, Any]:
+    """The JSON model of a dashboard; panels are laid out left to right, 24 columns wide."""
+    panels, x, y = [], 0, 0
+    height = 4
+    for number, panel in enumerate(dashboard.panels, 1):
+        if x + panel.width > 24:
+            x, y = 0, y + height
+        height = 4 if panel.kind == "stat" else 8
+        panels.append(_panel(panel, number, x, y, height))
+        x += panel.width
+    return {
+        "uid": dashboard.uid,
+        "title": dashboard.title,
+        "tags": list(dashboard.tags),
+        "timezone": "utc",
+        "schemaVersion": 39,
+        "refresh": "5s",
+        "time": {"from": "now-15m", "to": "now"},
+        "panels": panels,
+    }
+
+
+def text(dashboard: Dashboard) -> str:
+    """The committed form."""
+    return json.dumps(render(dashboard), indent=1, ensure_ascii=False) + "\n"
+
+
+def queries() -> list[str]:
+    """Every PromQL query of every dashboard."""
+    return [query for dashboard in DASHBOARDS for panel in dashboard.panels for query in panel.queries.values()]
+
+
+def main() -> None:
+    """Write all dashboards."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for dashboard in DASHBOARDS:
+        (FOLDER / f"{dashboard.uid}.json").write_text(text(dashboard))
+
+
+if __name__ == "__main__":
+    main()
