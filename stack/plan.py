@@ -70,7 +70,9 @@ class Planner:
     """
 
     def __init__(self, settings: Settings, web: httpx.AsyncClient) -> None:
-        self._settings = with_ports(settings)
+        shop = resolve(settings.stack.var) / "shop"  # pictures that the demo draws and the gateway is given
+        roots = {"image_roots": (*settings.catalog.image_roots, shop)}
+        self._settings = overridden(with_ports(settings), {"catalog": roots})
         self._web = web
         self._services: list[Service] = []
         self._addresses: dict[str, str] = {}
