@@ -165,7 +165,7 @@ def test_prometheus_scrapes_every_process_at_the_port_that_it_serves(monkeypatch
     found = {
         file.stem: json.loads(file.read_text())[0]["targets"][0] for file in (ROOT / "deploy/compose/targets").glob("*.json")
     }
-    assert set(found) == {"worker", "catalog", "model", "triton", "gateway"}
+    assert set(found) == {"worker", "catalog", "model", "triton", "gateway", "alertmanager"}
     for job in ("worker", "catalog"):
         port = settings_of(job, monkeypatch, tmp_path).worker.metrics_address.split(":")[1]
         assert found[job] == f"{job}:{port}"
@@ -190,3 +190,21 @@ def test_the_model_that_triton_serves_is_the_one_that_setup_exports() -> None:
     source, target = next(mounts(SERVICES["triton-cpu"]))
     assert folder.removeprefix(target).strip("/") == Settings().model.path.name
     assert (ROOT / source).resolve() == resolve(Path("var/models")).resolve()
+
+
+def test_grafana_finds_its_dashboards_and_prometheus_where_compose_puts_them() -> None:
+    grafana = dict(reversed(mount) for mount in mounts(SERVICES["grafana"]))
+    provisioning = ROOT / grafana["/etc/grafana/provisioning"]
+    provider = yaml.safe_load(next((provisioning / "dashboards").glob("*.yml")).read_text())["providers"][0]
+    assert provider["options"]["path"] in grafana
+    source = yaml.safe_load(next((provisioning / "datasources").glob("*.yml")).read_text())["datasources"][0]
+    assert source["url"] == "http://prometheus:9090"
+    assert SERVICES["prometheus"]["ports"] == ["127.0.0.1:9090:9090"]
+
+
+def test_prometheus_finds_its_rules_and_alertmanager_where_compose_puts_them() -> None:
+    targets = {target for _, target in mounts(SERVICES["prometheus"])}
+    configuration = yaml.safe_load((ROOT / "monitoring/prometheus.yml").read_text())
+    assert {f"/etc/prometheus/{file}" for file in configuration["rule_files"]} <= targets
+    alertmanager = json.loads((ROOT / "deploy/compose/targets/alertmanager.json").read_text())[0]["targets"]
+    assert alertmanager == ["alertmanager:9093"]
