@@ -138,6 +138,7 @@ class EventsWorker:
         self.metrics.sessions.set(len(self.table.data))
         if self.delivery is None:
             return
+        await self.delivery.nudge()
         positions = self.delivery.positions()
         waiting = lags(self.app, self.settings.kafka.topic_prefix + EVENTS, positions)
         for partition, lag in waiting.items():

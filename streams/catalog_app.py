@@ -76,6 +76,7 @@ class CatalogWorker:
     async def _observe(self) -> None:
         """How far the agent is, once a second."""
         if self._contiguity is not None:
+            await self._contiguity.nudge()
             positions = self._contiguity.positions()
             waiting = lags(self.app, self.settings.kafka.topic_prefix + CATALOG, positions)
             self.movement.observe(self.clock.monotonic(), sum(positions.values()), sum(waiting.values()))

@@ -7,6 +7,7 @@ compacted topic `allow_gaps` accepts what compaction left out.
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -64,6 +65,7 @@ class Contiguity:
     _expected: dict[int, int] = field(default_factory=dict)
     _done: dict[int, int] = field(default_factory=dict)
     _sought: dict[int, float] = field(default_factory=dict)
+    _discarded: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
 
     def renewed(self) -> bool:
         """Whether a rebalance happened since the last call; if so all offsets are asked for anew."""
@@ -80,15 +82,18 @@ class Contiguity:
         """The records that come next in their partitions; the rest is acknowledged, or read again later."""
         taken = []
         for incoming in records:
-            if not self.source.is_current(incoming):
-                continue  # fetched before a rebalance: acknowledging it here is how a plain agent loses events
             partition, offset = incoming.partition, incoming.offset
+            if not self.source.is_current(incoming):
+                # Fetched before a rebalance: acknowledging it here is how a plain agent loses events.
+                self._discarded[partition].add(offset)
+                continue
             if partition not in self._expected:
                 self._expected[partition] = self._done[partition] = await self.source.committed(partition)
             expected = self._expected[partition]
-            if offset == expected or (self.allow_gaps and offset > expected):
+            if offset == expected or (offset > expected and self._is_compacted(partition, expected, offset)):
                 self._expected[partition] = offset + 1
                 self._sought.pop(partition, None)
+                self._discarded.pop(partition, None)
                 taken.append(incoming)
             elif offset < expected:
                 if offset < self._done[partition]:
@@ -96,6 +101,15 @@ class Contiguity:
             else:
                 await self._seek_once(partition, expected)
         return taken
+
+    def _is_compacted(self, partition: int, expected: int, offset: int) -> bool:
+        """Whether the gap is what compaction left out, and nothing that was discarded here."""
+        return self.allow_gaps and not any(expected <= gone < offset for gone in self._discarded[partition])
+
+    async def nudge(self) -> None:
+        """Seek again where a gap is still open; called now and then, since without new records nobody else would."""
+        for partition in list(self._sought):
+            await self._seek_once(partition, self._expected[partition])
 
     async def _seek_once(self, partition: int, offset: int) -> None:
         # What was fetched before the seek still arrives; seeking for each of those would never end.

@@ -263,6 +263,10 @@ class Delivery:
                 self.table.remove(key)
             return len(gone)
 
+    async def nudge(self) -> None:
+        """See `Contiguity.nudge`."""
+        await self._contiguity.nudge()
+
     def positions(self) -> dict[int, int]:
         """Next offset that is not done, by partition."""
         return self._contiguity.positions()

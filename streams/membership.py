@@ -6,10 +6,12 @@ With `streams/app.py` the only module that imports Faust; everything private tha
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 import faust
+from faust.transport.drivers.aiokafka import Consumer
 
 from contracts.errors import ConfigurationError
 from contracts.kafka_client import password, servers, ssl_context
@@ -18,6 +20,31 @@ from streams.batch import Incoming
 from streams.ports import Record
 
 FAUST_VERSION = "0.15.3"
+
+
+class _Forgetful(defaultdict[Any, Any]):
+    """A memory of read offsets that is always empty."""
+
+    def __getitem__(self, key: Any) -> None:
+        return None
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pass
+
+    def update(self, *_: Any, **__: Any) -> None:
+        pass
+
+
+class PassingConsumer(Consumer):
+    """Faust's consumer, passing on whatever it fetches.
+
+    Faust drops records at or below the last one that it read. A seek back races with the batch that is being passed on:
+    that batch raises the mark again, and what was sought is dropped. Order is kept by `streams.contiguity` anyway.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._read_offset = _Forgetful()
 
 
 def check_faust() -> None:
@@ -48,7 +75,7 @@ def faust_app(settings: Settings, group: str) -> faust.App:
     worker = settings.worker
     data = resolve(worker.data_dir) / f"{group}-{worker.instance_id}"
     data.mkdir(parents=True, exist_ok=True)
-    return faust.App(
+    app = faust.App(
         f"{settings.kafka.topic_prefix}{group}",
         broker=";".join(f"kafka://{server}" for server in servers(settings.kafka)),
         broker_credentials=_credentials(settings.kafka),
@@ -73,6 +100,9 @@ def faust_app(settings: Settings, group: str) -> faust.App:
         topic_disable_leader=True,
         table_standby_replicas=0,
     )
+    transport: Any = app.transport
+    transport.Consumer = PassingConsumer
+    return app
 
 
 class FaustSource:
