@@ -13,6 +13,12 @@ from numpy.typing import NDArray
 from contracts.errors import ConfigurationError
 
 
+def providers() -> list[str]:
+    """Where graphs run: on CUDA where onnxruntime-gpu is installed (requirements/stub-gpu.txt), else on the CPU."""
+    present = onnxruntime.get_available_providers()
+    return [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in present]
+
+
 def open_session(graph: Path | bytes) -> onnxruntime.InferenceSession:
     """Load a graph from a file or from its bytes.
 
@@ -28,7 +34,7 @@ def open_session(graph: Path | bytes) -> onnxruntime.InferenceSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     source = str(graph) if isinstance(graph, Path) else graph
     try:
-        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(source, options, providers=providers())
     except Exception as error:
         name = graph if isinstance(graph, Path) else f"{len(graph)} bytes"
         message = f"model graph {name} cannot be loaded: {error}"
