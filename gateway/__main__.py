@@ -51,6 +51,7 @@ def main() -> int:
         access_log=False,  # addresses hold visitor ids and browser keys
         log_config=None,
         server_header=False,
+        proxy_headers=False,  # nothing here asks for the client's address
         timeout_graceful_shutdown=_GRACE_SECONDS,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable
@@ -99,9 +98,8 @@ async def _publish(request: Request, services: Services, topic: str, parsed: Par
         return
     principal_of(request).bucket.pay(len(parsed.records) - 1)
     with services.tracing.request(f"{request.method} {topic}", request.headers) as headers:
-        # Shielded: a client that hangs up early must not leave its batch half written.
         try:
-            await asyncio.shield(services.publisher.publish(topic, parsed.records, headers))
+            await services.publisher.publish(topic, parsed.records, headers)
         except BrokerUnavailable as error:
             digest = hashlib.blake2b(parsed.records[0].key, digest_size=4).hexdigest()
             _LOG.warning("nothing accepted", extra={"topic": topic, "error": str(error), "first_key_digest": digest})

@@ -93,7 +93,7 @@ async def delete_visitor(request: Request) -> Response:
     key = visitor_key(request)
     receipt = {"request_id": str(uuid.uuid4()), "time": services.clock.wall_ms()}
     try:
-        await asyncio.shield(services.publisher.publish(ERASURES, [Outgoing(key, msgspec.json.encode(receipt))]))
+        await services.publisher.publish(ERASURES, [Outgoing(key, msgspec.json.encode(receipt))])
     except BrokerUnavailable as error:
         msg = f"{error}; the request to forget is not taken, send it again"
         raise broker_away(msg) from error
