@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -17,8 +15,7 @@ from contracts.errors import ContractError
 from contracts.keys import message_key, split_key
 from gateway.follower import Followed
 from gateway.metrics import GatewayMetrics
-
-_WORD = re.compile(r"\w+", re.UNICODE)
+from gateway.search import Shelf
 
 
 class _Eligibility(msgspec.Struct):
@@ -73,34 +70,33 @@ class Catalogue:
         self._metrics = metrics
         self._pictures = pictures
         self._entries: dict[bytes, Entry] = {}
-        self._words: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-        self._sorted: dict[str, list[str]] = {}
+        self._shelves: dict[str, Shelf] = defaultdict(Shelf)
 
     def take_item(self, record: Followed) -> None:
         """One record of the catalogue topic."""
-        if record.key is None:
+        if record.key is None or b"|" not in record.key:
             return
         if record.value is None:
-            self._unlist(record.key)
-            self._entries.pop(record.key, None)
+            self._drop(record.key)
         else:
             try:
                 item = decode_item(record.value)
             except ContractError:
                 return  # the catalogue agent keeps it as a dead letter
-            self._unlist(record.key)
             entry = self._entries.setdefault(record.key, Entry())
             entry.item, entry.published_ms, entry.published_offset = item, record.timestamp, record.offset
-            self._list(record.key, item)
+            self._shelf(record.key).put(item)
         self._metrics.catalogue.set(len(self._entries))
 
     def take_embedding(self, record: Followed) -> None:
         """One record of the embeddings topic."""
-        if record.key is None:
+        if record.key is None or b"|" not in record.key:
             return
         entry = self._entries.get(record.key)
         if record.value is None:
-            if entry is not None:
+            if entry is not None and entry.published_offset < 0:  # the catalogue's own record was gone before
+                self._drop(record.key)
+            elif entry is not None:
                 entry.eligible = None
             return
         try:
@@ -112,77 +108,23 @@ class Catalogue:
         entry.eligible = eligibility
         if entry.item is None and eligibility.item is not None:
             entry.item = eligibility.item
-            self._list(record.key, eligibility.item)
+            self._shelf(record.key).put(eligibility.item)
 
-    # ---- search
+    def _shelf(self, key: bytes) -> Shelf:
+        return self._shelves[split_key(key)[0]]
 
-    def _list(self, key: bytes, item: CatalogItem) -> None:
-        tenant, item_id = split_key(key)
-        words = self._words[tenant]
-        for word in set(words_of(item.title)):
-            if word not in words:
-                self._sorted.pop(tenant, None)
-            words[word].add(item_id)
-
-    def _unlist(self, key: bytes) -> None:
-        entry = self._entries.get(key)
-        if entry is None or entry.item is None:
-            return
-        tenant, item_id = split_key(key)
-        words = self._words[tenant]
-        for word in set(words_of(entry.item.title)):
-            words[word].discard(item_id)
-
-    def _matching(self, tenant: str, query: str) -> set[str]:
-        """Ids whose titles hold every word of the query, the last one also as a beginning."""
-        asked = words_of(query)
-        words = self._words[tenant]
-        found: set[str] | None = None
-        for index, word in enumerate(asked):
-            ids = set(words.get(word, ()))
-            if index == len(asked) - 1:
-                ids |= set().union(*(words[name] for name in self._beginning(tenant, word)))
-            found = ids if found is None else found & ids
-        return found or set()
-
-    def _beginning(self, tenant: str, start: str) -> Iterable[str]:
-        names = self._sorted.get(tenant)
-        if names is None:
-            names = self._sorted[tenant] = sorted(self._words[tenant])
-        position = bisect_left(names, start)
-        while position < len(names) and names[position].startswith(start):
-            yield names[position]
-            position += 1
+    def _drop(self, key: bytes) -> None:
+        self._entries.pop(key, None)
+        self._shelf(key).remove(split_key(key)[1])
 
     def search(self, tenant: str, query: str, category: str, limit: int) -> tuple[int, list[CatalogItem]]:
-        """How many items match and the first `limit`: best rated first, then by title.
-
-        Args:
-            tenant: whose catalogue.
-            query: words that the title must hold; empty for all.
-            category: full path or its beginning by whole steps (`Shoes` finds `Shoes > Running`); empty for all.
-            limit: most items returned.
-        """
-        if words_of(query):
-            entries = (self._entries.get(message_key(tenant, item_id)) for item_id in self._matching(tenant, query))
-        else:
-            prefix = message_key(tenant, "")
-            entries = (entry for key, entry in self._entries.items() if key.startswith(prefix))
-        found = [entry.item for entry in entries if entry is not None and entry.item is not None]
-        if category:
-            found = [item for item in found if any(is_within(path, category) for path in item.categories)]
-        found.sort(key=lambda item: (not item.is_in_stock, -(item.rating.average_rating if item.rating else 0), item.title))
+        """How many items match and the first `limit`; see :meth:`gateway.search.Shelf.find`."""
+        found = self._shelves[tenant].find(query, category) if tenant in self._shelves else []
         return len(found), found[:limit]
 
     def categories(self, tenant: str) -> dict[str, int]:
         """Category paths and how many items each holds, by name."""
-        prefix = message_key(tenant, "")
-        counts: dict[str, int] = defaultdict(int)
-        for key, entry in self._entries.items():
-            if entry.item is not None and key.startswith(prefix):
-                for path in entry.item.categories:
-                    counts[path] += 1
-        return dict(sorted(counts.items()))
+        return self._shelves[tenant].categories() if tenant in self._shelves else {}
 
     def entry(self, tenant: str, item_id: str) -> Entry | None:
         """What is known of an item."""
@@ -209,13 +151,3 @@ class Catalogue:
             if found:
                 return f"{address}/{quote(name)}"
         return None
-
-
-def words_of(text: str) -> list[str]:
-    """Words of a text, case folded, in order."""
-    return _WORD.findall(text.casefold())
-
-
-def is_within(path: str, category: str) -> bool:
-    """Whether a category path is the given one or below it."""
-    return path == category or path.startswith(category + " > ")

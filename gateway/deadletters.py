@@ -82,8 +82,8 @@ class DeadLetters:
         """
         record = await read_one(self._kafka, DEAD_LETTERS, partition, offset)
         if record is None:
-            msg = "dead-letter"
-            raise not_found(msg, f"there is no dead letter at partition {partition}, offset {offset}")
+            message = "dead-letter"
+            raise not_found(message, f"there is no dead letter at partition {partition}, offset {offset}")
         origin = _words(record).get("topic", "").removeprefix(self._kafka.topic_prefix)
         if origin not in (EVENTS, CATALOG) or record.key is None:
             detail = f"the letter names {origin!r} as its topic, expected {EVENTS} or {CATALOG}"

@@ -72,8 +72,8 @@ async def get_snippet(request: Request) -> Response:
 def _page(name: str) -> Response:
     file = STATIC / name
     if not file.is_file():
-        msg = "page"
-        raise not_found(msg, f"{name} is not part of this installation")
+        message = "page"
+        raise not_found(message, f"{name} is not part of this installation")
     return FileResponse(file, headers={"Cache-Control": "no-cache"})
 
 

@@ -45,8 +45,8 @@ def parse_foreign(
     for index, (path, content, envelope) in enumerate(messages):
         try:
             if not isinstance(content, Mapping):
-                msg = f"{path}: came {type(content).__name__}, expected an object"
-                raise InvalidField(msg, path=path)
+                message = f"{path}: came {type(content).__name__}, expected an object"
+                raise InvalidField(message, path=path)
             events = adapter.adapt(Message(content, envelope, path, received_at, query))
             records = [_checked(event, received_at, tenant_id, path) for event in events]
         except ContractError as error:

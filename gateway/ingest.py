@@ -210,5 +210,5 @@ def check_item_id(item_id: str) -> None:
         InvalidField: if it has.
     """
     if not item_id.isprintable():
-        msg = "$.item_id: expected printable characters only"
-        raise InvalidField(msg, path="$.item_id")
+        message = "$.item_id: expected printable characters only"
+        raise InvalidField(message, path="$.item_id")

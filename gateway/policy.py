@@ -34,13 +34,13 @@ RULES: tuple[Rule, ...] = (
     Rule("POST", "/v1/adapters/retail", Access.BROWSER),
     Rule("POST", "/v1/catalog", Access.SHOP),
     Rule("POST", "/v1/images", Access.SHOP),
-    Rule("GET", "/v1/pages/{visitor}", Access.BROWSER),
     Rule("GET", "/v1/pages/{visitor}/stream", Access.BROWSER),
+    Rule("GET", "/v1/pages/{visitor}", Access.BROWSER),
     Rule("DELETE", "/v1/visitors/{visitor}", Access.SHOP),
     Rule("GET", "/v1/items", Access.BROWSER),
+    Rule("GET", "/v1/items/{item}/status", Access.BROWSER),
     Rule("GET", "/v1/items/{item}", Access.BROWSER),
     Rule("DELETE", "/v1/items/{item}", Access.SHOP),
-    Rule("GET", "/v1/items/{item}/status", Access.BROWSER),
     Rule("GET", "/v1/categories", Access.BROWSER),
     Rule("GET", "/v1/ops/summary", Access.OPERATOR),
     Rule("GET", "/v1/ops/series", Access.OPERATOR),
@@ -53,9 +53,8 @@ RULES: tuple[Rule, ...] = (
     Rule("GET", "/vitrine.js", Access.OPEN),
 )
 _EXACT = {(rule.method, rule.template): rule for rule in RULES if "{" not in rule.template}
-_PATTERNS = [
-    (rule, re.compile("^" + re.sub(r"\{\w+\}", "[^/]+", rule.template) + "$")) for rule in RULES if "{" in rule.template
-]
+# The ids of shops may hold slashes, so the longer address of two stands first above and in the routes.
+_PATTERNS = [(rule, re.compile("^" + re.sub(r"\{\w+\}", ".+", rule.template) + "$")) for rule in RULES if "{" in rule.template]
 _UNKNOWN_API = Rule("GET", "/v1/…", Access.BROWSER)
 _FILES = Rule("GET", "/static", Access.OPEN)
 

@@ -70,6 +70,7 @@ class KafkaPublisher:
         self._connecting: asyncio.Task[None] | None = None
         self._last_probe: tuple[float, bool] = (0.0, False)
         self.pending = 0
+        metrics.pending.set_function(lambda: self.pending)
 
     async def start(self) -> None:
         """Begin to connect; returns at once."""
@@ -112,12 +113,14 @@ class KafkaPublisher:
 
     async def publish(self, topic: str, records: Sequence[Outgoing], headers: Headers = ()) -> None:
         """See :class:`Publish`."""
+        if not records:
+            return
         if self._producer is None:
-            msg = "not connected to the broker"
-            raise self._failed(msg)
+            message = "not connected to the broker"
+            raise self._failed(message)
         if self.pending + len(records) > self._pending_max:
-            msg = f"{self.pending} records wait for the broker, the limit is {self._pending_max}"
-            raise self._failed(msg)
+            message = f"{self.pending} records wait for the broker, the limit is {self._pending_max}"
+            raise self._failed(message)
         topic = self._kafka.topic_prefix + topic
         loop = asyncio.get_running_loop()
         began = loop.time()

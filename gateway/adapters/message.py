@@ -68,8 +68,8 @@ def as_object(value: Any, path: str) -> Json:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        msg = f"{path}: came {type(value).__name__}, expected an object"
-        raise InvalidField(msg, path=path)
+        message = f"{path}: came {type(value).__name__}, expected an object"
+        raise InvalidField(message, path=path)
     return value
 
 
@@ -82,8 +82,8 @@ def as_list(value: Any, path: str) -> Sequence[Any]:
     if value is None:
         return ()
     if not isinstance(value, list):
-        msg = f"{path}: came {type(value).__name__}, expected an array"
-        raise InvalidField(msg, path=path)
+        message = f"{path}: came {type(value).__name__}, expected an array"
+        raise InvalidField(message, path=path)
     return value
 
 
@@ -109,8 +109,8 @@ def needed(body: Json, path: str, *names: str) -> str:
     value = text(body, *names)
     if value is None:
         where = f"{path}.{names[0]}"
-        msg = f"{where}: missing, expected a text{_or(names)}"
-        raise InvalidField(msg, path=where)
+        message = f"{where}: missing, expected a text{_or(names)}"
+        raise InvalidField(message, path=where)
     return value
 
 
@@ -134,8 +134,8 @@ def number(body: Json, path: str, *names: str) -> float | None:
             result = math.nan
         if not math.isfinite(result):
             where = f"{path}.{name}"
-            msg = f"{where}: came {str(value)[:40]!r}, expected a number"
-            raise InvalidField(msg, path=where)
+            message = f"{where}: came {str(value)[:40]!r}, expected a number"
+            raise InvalidField(message, path=where)
         return result
     return None
 
@@ -151,8 +151,8 @@ def whole(body: Json, path: str, *names: str) -> int | None:
         return None
     if not value.is_integer():
         where = f"{path}.{names[0]}"
-        msg = f"{where}: came {value}, expected a whole number"
-        raise InvalidField(msg, path=where)
+        message = f"{where}: came {value}, expected a whole number"
+        raise InvalidField(message, path=where)
     return int(value)
 
 
@@ -183,8 +183,8 @@ def _of_text(value: str, where: str) -> int:
     try:
         parsed = datetime.fromisoformat(value)
     except ValueError as error:
-        msg = f"{where}: came {value[:40]!r}, expected RFC 3339"
-        raise InvalidField(msg, path=where) from error
+        message = f"{where}: came {value[:40]!r}, expected RFC 3339"
+        raise InvalidField(message, path=where) from error
     if parsed.tzinfo is None:
         parsed = parsed.replace(tzinfo=UTC)  # trackers that leave the zone out mean UTC
     return int(parsed.timestamp() * 1000)

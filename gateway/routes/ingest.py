@@ -103,8 +103,8 @@ async def _publish(request: Request, services: Services, topic: str, parsed: Par
         except BrokerUnavailable as error:
             digest = hashlib.blake2b(parsed.records[0].key, digest_size=4).hexdigest()
             _LOG.warning("nothing accepted", extra={"topic": topic, "error": str(error), "first_key_digest": digest})
-            msg = f"{error}; nothing is lost if you send the same again, with the same ids"
-            raise broker_away(msg) from error
+            message = f"{error}; nothing is lost if you send the same again, with the same ids"
+            raise broker_away(message) from error
 
 
 def answer(parsed: Parsed, extra: dict[str, Any] | None = None) -> Response:
@@ -125,6 +125,6 @@ def routes() -> list[Route]:
     return [
         Route("/v1/events", post_events, methods=["POST"]),
         Route("/v1/catalog", post_catalog, methods=["POST"]),
-        Route("/v1/items/{item}", delete_item, methods=["DELETE"]),
+        Route("/v1/items/{item:path}", delete_item, methods=["DELETE"]),
         *(Route(f"/v1/adapters/{adapter.path}", adapter_route(adapter), methods=["POST"]) for adapter in ADAPTERS),
     ]

@@ -49,8 +49,8 @@ async def get_item(request: Request) -> Response:
     item_id = request.path_params["item"]
     entry = services.catalogue.entry(principal.tenant_id, item_id)
     if entry is None or entry.item is None:
-        msg = "item"
-        raise not_found(msg, f"item {item_id[:100]!r} is not in the catalogue of this tenant")
+        message = "item"
+        raise not_found(message, f"item {item_id[:100]!r} is not in the catalogue of this tenant")
     body = services.catalogue.shown(entry.item) | {"status": entry.status(services.clock.wall_ms())}
     return Response(msgspec.json.encode(body), media_type=_JSON)
 
@@ -61,8 +61,8 @@ async def get_status(request: Request) -> Response:
     item_id = request.path_params["item"]
     entry = services.catalogue.entry(principal.tenant_id, item_id)
     if entry is None:
-        msg = "item"
-        raise not_found(msg, f"item {item_id[:100]!r} is not in the catalogue of this tenant")
+        message = "item"
+        raise not_found(message, f"item {item_id[:100]!r} is not in the catalogue of this tenant")
     return Response(msgspec.json.encode({"item_id": item_id, **entry.status(services.clock.wall_ms())}), media_type=_JSON)
 
 
@@ -88,8 +88,8 @@ def routes() -> list[Route]:
     """The routes of this module."""
     return [
         Route("/v1/items", list_items, methods=["GET"]),
-        Route("/v1/items/{item}", get_item, methods=["GET"]),
-        Route("/v1/items/{item}/status", get_status, methods=["GET"]),
+        Route("/v1/items/{item:path}/status", get_status, methods=["GET"]),
+        Route("/v1/items/{item:path}", get_item, methods=["GET"]),
         Route("/v1/categories", list_categories, methods=["GET"]),
         Route("/v1/images", post_image, methods=["POST"]),
     ]

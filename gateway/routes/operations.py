@@ -80,8 +80,8 @@ async def replay_dead_letter(request: Request) -> Response:
     try:
         topic = await services_of(request).dead_letters.replay(place["partition"], place["offset"])
     except (BrokerUnavailable, TimeoutError, KafkaError) as error:
-        msg = f"the dead letter is not sent again: {error}"
-        raise broker_away(msg) from error
+        message = f"the dead letter is not sent again: {error}"
+        raise broker_away(message) from error
     body = {"partition": place["partition"], "offset": place["offset"], "topic": topic}
     return Response(msgspec.json.encode(body), 202, media_type=_JSON)
 

@@ -43,8 +43,8 @@ async def get_page(request: Request) -> Response:
     services = services_of(request)
     page = services.pages.latest(visitor_key(request))
     if page is None:
-        msg = "page"
-        raise not_found(msg, "no page of this visitor is known, or it has expired: send an event and one is made")
+        message = "page"
+        raise not_found(message, "no page of this visitor is known, or it has expired: send an event and one is made")
     tag = f'"{page.event_id}"'
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
     if request.headers.get("if-none-match") == tag:
@@ -95,8 +95,8 @@ async def delete_visitor(request: Request) -> Response:
     try:
         await services.publisher.publish(ERASURES, [Outgoing(key, msgspec.json.encode(receipt))])
     except BrokerUnavailable as error:
-        msg = f"{error}; the request to forget is not taken, send it again"
-        raise broker_away(msg) from error
+        message = f"{error}; the request to forget is not taken, send it again"
+        raise broker_away(message) from error
     services.pages.forget(key)
     return Response(msgspec.json.encode(receipt), 202, media_type="application/json")
 
@@ -104,7 +104,7 @@ async def delete_visitor(request: Request) -> Response:
 def routes() -> list[Route]:
     """The routes of this module."""
     return [
-        Route("/v1/pages/{visitor}", get_page, methods=["GET"]),
-        Route("/v1/pages/{visitor}/stream", stream_pages, methods=["GET"]),
-        Route("/v1/visitors/{visitor}", delete_visitor, methods=["DELETE"]),
+        Route("/v1/pages/{visitor:path}/stream", stream_pages, methods=["GET"]),
+        Route("/v1/pages/{visitor:path}", get_page, methods=["GET"]),
+        Route("/v1/visitors/{visitor:path}", delete_visitor, methods=["DELETE"]),
     ]

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from contracts.catalog import CatalogItem, Image, ItemEmbedding, Rating, encode
-from gateway.catalogue import Catalogue, is_within
+from gateway.catalogue import Catalogue
 from gateway.follower import Followed
 from gateway.metrics import GatewayMetrics
 
@@ -85,7 +85,26 @@ def test_pictures_get_addresses_that_a_browser_can_load(catalogue: Catalogue) ->
 
 
 def test_categories_are_paths_by_whole_steps(catalogue: Catalogue) -> None:
-    assert is_within("Shoes > Running", "Shoes")
-    assert not is_within("Shoes > Running", "Shoes > Run")
     publish(catalogue, SHOE)
-    assert catalogue.categories("default") == {"Shoes > Running": 1}
+    publish(catalogue, BOOT)
+    assert catalogue.search("default", "", "Shoes", 9)[0] == 2
+    assert catalogue.search("default", "", "Shoes > Run", 9)[0] == 0
+    assert catalogue.categories("default") == {"Shoes": 2, "Shoes > Boots": 1, "Shoes > Running": 1}
+
+
+def test_an_embedding_that_comes_after_its_item_was_deleted_leaves_no_ghost(catalogue: Catalogue) -> None:
+    publish(catalogue, SHOE)
+    catalogue.take_item(Followed(b"default|s", None, 0, 1, 0, ()))
+    embed(catalogue, SHOE)
+    catalogue.take_embedding(Followed(b"default|s", None, 0, 1, 0, ()))
+    assert catalogue.search("default", "", "", 9)[0] == 0
+    assert catalogue.entry("default", "s") is None
+
+
+def test_kept_answers_follow_every_change(catalogue: Catalogue) -> None:
+    publish(catalogue, SHOE)
+    assert catalogue.search("default", "shoe", "", 9)[0] == 1
+    publish(catalogue, CatalogItem("t", "Tennis shoe"))
+    assert catalogue.search("default", "shoe", "", 9)[0] == 2
+    catalogue.take_item(Followed(b"default|t", None, 0, 2, 0, ()))
+    assert catalogue.search("default", "shoe", "", 9)[0] == 1

@@ -195,6 +195,13 @@ def test_deleting_an_item_writes_a_tombstone(world: World) -> None:
     assert world.publisher.records[0][:2] == ("shop.catalog.v1", Outgoing(b"default|a", None))
 
 
+def test_ids_with_slashes_are_ids(world: World) -> None:
+    world.take_page("a/b", 3)
+    assert world.run(lambda client: client.get("/v1/pages/a%2Fb")).json()["sequence"] == 3
+    world.run(lambda client: client.delete("/v1/items/shoes%2F12"))
+    assert world.publisher.records[0][1].key == b"default|shoes/12"
+
+
 def test_a_client_s_trace_travels_with_its_events(world: World) -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     world.run(lambda client: client.post("/v1/events", json=EVENT, headers={"traceparent": trace}))
@@ -233,7 +240,7 @@ def test_every_answer_carries_the_security_headers(world: World, path: str) -> N
 
 def test_every_rule_has_a_route_and_every_route_below_v1_a_rule(world: World) -> None:
     served = {
-        (method, getattr(route, "path", "").replace(":int", ""))
+        (method, getattr(route, "path", "").replace(":int", "").replace(":path", ""))
         for route in world.app.router.routes
         for method in (getattr(route, "methods", None) or ())
         if method != "HEAD"
