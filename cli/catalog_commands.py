@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
+    from rich.progress import Progress
+
+    from consumers.embeddings import EncodingProgress
     from contracts.catalog import CatalogItem
     from contracts.settings import Settings
 
@@ -33,81 +38,90 @@ def load(
     ],
     tenant: Tenant = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many items.")] = None,
+    again: Annotated[bool, typer.Option(help="Publish also what is recommendable already, unchanged.")] = False,
     wait: Annotated[
         bool, typer.Option(help="Wait until all items are encoded, with a progress bar and items per second.")
     ] = True,
 ) -> None:
     """Publish products; the catalogue worker encodes them and they are live seconds later.
 
-    A load that was broken off goes on where it stopped: what was published of this source is remembered under var/ and
-    left out. Delete that file to load everything again.
-    """
-    from itertools import islice
+    A load that was broken off goes on where it stopped: what is recommendable already, with the same title, price, picture
+    and so on, and encoded by the model that is served now, is left out.
 
-    from contracts.settings import Settings, resolve
+    Pictures of a folder are unpacked under var/photos, from where the catalogue worker may read them.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from consumers.embeddings import EncodingProgress
+    from contracts.settings import Settings
 
     settings = Settings()
-    shop = tenant or settings.tenant_id
-    items = list(islice(_items(source, shop, settings), limit))
-    journal = resolve(settings.stack.var) / "loaded" / f"{shop}-{source.resolve().name}.json"
-    done = set(json.loads(journal.read_text())) if journal.exists() else set()
-    left = [item for item in items if item.item_id not in done]
-    if done:
-        typer.echo(f"{len(items) - len(left)} items were loaded before")
-    from consumers.embeddings import EncodingProgress
+    items = list(islice(_items(source, tenant, settings), limit))
+    left = items if again else _missing(items, settings)
+    if len(left) < len(items):
+        typer.echo(f"{len(items) - len(left)} items are recommendable already")
+    if not left:
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with EncodingProgress(settings.kafka) as progress, Progress(*columns, transient=True) as bars:
+        started = time.monotonic()
+        _publish(left, settings, bars)
+        if wait:
+            _follow(progress, {(item.tenant_id, item.item_id) for item in left}, bars, started)
+        else:
+            typer.echo(f"{len(left)} items published")
 
-    with EncodingProgress(settings.kafka) as progress:
-        _publish(left, settings, journal, done)
-        if wait and left:
-            _follow(progress, {(item.tenant_id, item.item_id) for item in left})
 
+def _items(source: Path, tenant: str | None, settings: Settings) -> Iterator[CatalogItem]:
+    import msgspec
 
-def _items(source: Path, tenant: str, settings: Settings) -> Iterable[CatalogItem]:
     from contracts.settings import resolve
     from producers.readers import fashion, jsonl
 
     if source.is_dir():
         photos = fashion.extract_photos(source, resolve(settings.stack.var) / "photos" / source.resolve().name)
-        return fashion.read_items(source, tenant, photos)
-    return jsonl.read_items(source)
+        yield from fashion.read_items(source, tenant or settings.tenant_id, photos)
+        return
+    for item in jsonl.read_items(source):
+        yield item if tenant is None else msgspec.structs.replace(item, tenant_id=tenant)
 
 
-def _publish(items: list[CatalogItem], settings: Settings, journal: Path, done: set[str]) -> None:
-    from rich.progress import track
+def _missing(items: list[CatalogItem], settings: Settings) -> list[CatalogItem]:
+    """Items that are not recommendable as they are here."""
+    from consumers.embeddings import encoded_items
+    from contracts.settings import resolve
 
+    manifest = resolve(settings.model.path) / "manifest.json"
+    served = json.loads(manifest.read_text())["version"] if manifest.exists() else None
+    encoded = encoded_items(settings.kafka)
+    return [
+        item
+        for item in items
+        if (found := encoded.get((item.tenant_id, item.item_id))) is None or found[0] != item or served not in (None, found[1])
+    ]
+
+
+def _publish(items: list[CatalogItem], settings: Settings, bars: Progress) -> None:
     from producers.publisher import CatalogPublisher
 
-    journal.parent.mkdir(parents=True, exist_ok=True)
     with CatalogPublisher(settings.kafka, linger_ms=5) as publisher:
-        for number, item in enumerate(track(items, "publishing", transient=True), 1):
+        for item in bars.track(items, description="publishing"):
             publisher.upsert(item)
-            done.add(item.item_id)
-            if number % 500 == 0:
-                publisher.flush()
-                journal.write_text(json.dumps(sorted(done)))
-    journal.write_text(json.dumps(sorted(done)))
-    typer.echo(f"{len(items)} items published")
 
 
-def _follow(progress: object, wanted: set[tuple[str, str]]) -> None:
-    import time
-
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    from consumers.embeddings import EncodingProgress
-
-    assert isinstance(progress, EncodingProgress)  # noqa: S101 - narrows for the type checker
-    started = time.monotonic()
+def _follow(progress: EncodingProgress, wanted: set[tuple[str, str]], bars: Progress, started: float) -> None:
     total = len(wanted)
-    columns = ("encoding", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True) as bar:
-        task = bar.add_task("", total=total)
-        for encoded in progress.encoded(wanted):
-            bar.update(task, completed=encoded)
-    seconds = time.monotonic() - started
-    typer.echo(f"{total - len(wanted)} items encoded in {seconds:.1f} s, {(total - len(wanted)) / seconds:.1f} items a second")
+    task = bars.add_task("encoding", total=total)
+    for encoded in progress.encoded(wanted):
+        bars.update(task, completed=encoded)
+    seconds, done = time.monotonic() - started, total - len(wanted)
+    typer.echo(f"{done} items encoded in {seconds:.1f} s, {done / seconds:.1f} items a second")
     if wanted:
-        typer.echo(f"{len(wanted)} items were not encoded: see vitrine dlq list, and vitrine status")
+        tenant_id, item_id = min(wanted)
+        message = (
+            f"{len(wanted)} items were not encoded, such as {item_id} of {tenant_id}: see vitrine dlq list, vitrine status"
+        )
+        typer.echo(message, err=True)
         raise typer.Exit(1)
 
 

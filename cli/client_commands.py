@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
+    from contracts.errors import ContractError
     from contracts.events import Event
-    from contracts.recommendations import PageRecommendation
     from contracts.settings import Settings
 
 Tenant = Annotated[str | None, typer.Option("--tenant", help="Shop (VITRINE_TENANT_ID).")]
+
+
+class Format(StrEnum):
+    """Layouts that `vitrine replay` reads."""
+
+    AUTO = "auto"
+    JSONL = "jsonl"
+    YOOCHOOSE = "yoochoose"
 
 
 def register(app: typer.Typer) -> None:
@@ -47,53 +56,82 @@ def publish(
     file: Annotated[
         Path | None, typer.Argument(help="Events as JSON lines (.jsonl, .jsonl.gz), or - for standard input.")
     ] = None,
+    *,
     visitor: Annotated[str | None, typer.Option(help="Visitor id of a single event.")] = None,
     name: Annotated[
         str, typer.Option("--event", help="GA4 event name: view_item, add_to_cart, purchase, search …")
     ] = "view_item",
     item: Annotated[list[str] | None, typer.Option(help="Item id; give it again for several items.")] = None,
-    page: Annotated[str, typer.Option(help="Page type: home, category, search, product, cart …")] = "home",
+    page: Annotated[
+        str | None, typer.Option(help="Page type: home, category, search, product, cart …; by default the event's own.")
+    ] = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="Any other field, path=value: items[0].quantity=2, search_term=lamp.")
+    ] = None,
     tenant: Tenant = None,
+    keep_going: Annotated[bool, typer.Option(help="Name bad lines, leave them out, and publish the others.")] = False,
 ) -> None:
     """Publish one event from options, or many from a file, and wait until the broker has them.
 
-    One event:   vitrine publish --visitor v-1 --event view_item --item SKU-7 --page product
+    One event:   vitrine publish --visitor v-1 --event view_item --item SKU-7
     Many:        vitrine publish events.jsonl      or      generate | vitrine publish -
 
-    A file is checked line by line: the first bad line is named with its field and what was expected, and what came before
-    it is published.
+    A file is checked line by line: a bad line is named with its field and what was expected. What came before it is
+    published; --keep-going publishes what comes after it too. Ends with 0 when every event was published, 1 when one was
+    bad or the broker did not take them, 2 for wrong options.
     """
-    from producers.readers import jsonl
-
     settings = _settings()
     if file is not None:
-        typer.echo(f"{_send(jsonl.read_events(file), settings, linger_ms=5)} events published")
+        _publish_file(file, settings, keep_going=keep_going)
         return
     if visitor is None:
         message = "give --visitor and --item for one event, or a file of JSON lines; see vitrine publish --help"
         raise typer.BadParameter(message)
-    event = _one_event(tenant or settings.tenant_id, visitor, name, item or [], page)
+    event = _one_event(
+        {"tenant_id": tenant or settings.tenant_id, "visitor_id": visitor, "event_name": name}, item, page, change
+    )
     _send([event], settings)
-    typer.echo(f"{event.event_id} published; vitrine watch --visitor {visitor} shows the page that follows")
+    typer.echo(f"{event.event_id} published; vitrine watch --visitor {visitor} shows the pages of this visitor")
 
 
-def _one_event(tenant: str, visitor: str, name: str, items: list[str], page: str) -> Event:
+def _publish_file(file: Path, settings: Settings, *, keep_going: bool) -> None:
+    from producers.readers import jsonl
+
+    bad: list[str] = []
+
+    def note(error: ContractError) -> None:
+        bad.append(str(error))
+        typer.echo(f"vitrine: {error}", err=True)
+
+    sent = 0
+
+    def counted() -> Iterator[Event]:
+        nonlocal sent
+        for event in jsonl.read_events(file, note if keep_going else None):
+            yield event
+            sent += 1
+
+    try:
+        _send(counted(), settings, linger_ms=5)
+    finally:
+        typer.echo(f"{sent} events published" + (f", {len(bad)} bad lines left out" if bad else ""))
+    if bad:
+        raise typer.Exit(1)
+
+
+def _one_event(head: dict[str, str], items: list[str] | None, page: str | None, changes: list[str] | None) -> Event:
     from uuid import uuid4
 
     import msgspec
 
     from contracts.events import decode_event
+    from producers.repair import repaired
 
-    raw = {
-        "event_id": str(uuid4()),
-        "event_name": name,
-        "event_time": time.time_ns() // 1_000_000,
-        "tenant_id": tenant,
-        "visitor_id": visitor,
-        "page": {"page_type": page},
-        "items": [{"item_id": each} for each in items],
-    }
-    return decode_event(msgspec.json.encode(raw))
+    raw: dict[str, object] = {"event_id": str(uuid4()), "event_time": time.time_ns() // 1_000_000, **head}
+    raw["items"] = [{"item_id": each} for each in items or []]
+    if page is not None:
+        raw["page"] = {"page_type": page}
+    return decode_event(repaired(msgspec.json.encode(raw), changes or []))
 
 
 def replay(
@@ -101,6 +139,7 @@ def replay(
     speed: Annotated[
         float, typer.Option(min=0, help="How many times faster than it happened; 0 is as fast as possible.")
     ] = 0.0,
+    layout: Annotated[Format, typer.Option("--format", help="Layout of the file; auto goes by its name.")] = Format.AUTO,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many events.")] = None,
     with_items: Annotated[bool, typer.Option(help="Publish the items of a click table first.")] = True,
     tenant: Tenant = None,
@@ -111,7 +150,7 @@ def replay(
     replay a tenant of its own (--tenant), so that its clock is not that of live visitors.
 
     The clicks of a table have items without text or picture; they are served by the behaviour vectors of the model that
-    `vitrine train clicks` made of the same table.
+    `vitrine train clicks` made of the same table. producers/readers/ shows how to bring a format of your own.
     """
     from itertools import islice
 
@@ -122,64 +161,70 @@ def replay(
 
     settings = _settings()
     shop = tenant or settings.tenant_id
-    is_table = ".tsv" in file.suffixes
+    is_table = layout is Format.YOOCHOOSE or (layout is Format.AUTO and ".tsv" in file.suffixes)
     if is_table and with_items:
-        _publish_items(yoochoose.read_items(file, shop), settings)
-    events = list(islice(yoochoose.read_events(file, shop) if is_table else jsonl.read_events(file), limit))
-    shown = track(paced(events, speed), "replaying", total=len(events), transient=True)
+        typer.echo(f"{_publish_items(file, shop, settings)} items published")
+    events = yoochoose.read_events(file, shop) if is_table else _of_shop(jsonl.read_events(file), tenant)
+    chosen = list(islice(events, limit)) if is_table or limit is not None else events
+    total = len(chosen) if isinstance(chosen, list) else None
+    shown = track(paced(chosen, speed), "replaying", total=total, transient=True)
     started = time.monotonic()
     sent = _send(shown, settings, linger_ms=0 if speed else 5)
-    typer.echo(f"{sent} events in {time.monotonic() - started:.1f} s")
+    seconds = max(time.monotonic() - started, 1e-6)
+    typer.echo(f"{sent} events in {seconds:.1f} s, {sent / seconds:.0f} a second")
 
 
-def _publish_items(items: Iterable[object], settings: Settings) -> int:
+def _of_shop(events: Iterator[Event], tenant: str | None) -> Iterator[Event]:
+    import msgspec
+
+    for event in events:
+        yield event if tenant is None else msgspec.structs.replace(event, tenant_id=tenant)
+
+
+def _publish_items(file: Path, tenant: str, settings: Settings) -> int:
     from producers.publisher import CatalogPublisher
+    from producers.readers import yoochoose
 
     count = 0
     with CatalogPublisher(settings.kafka, linger_ms=5) as publisher:
-        for item in items:
-            publisher.upsert(item)  # type: ignore[arg-type]
+        for item in yoochoose.read_items(file, tenant):
+            publisher.upsert(item)
             count += 1
     return count
 
 
 def watch(
     visitor: Annotated[str | None, typer.Option(help="Only this visitor's pages.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Only this shop's pages; by default all shops'.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")] = False,
     count: Annotated[int | None, typer.Option(min=1, help="Stop after this many pages.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after this time.")] = None,
     from_beginning: Annotated[bool, typer.Option(help="Show what the topic holds first.")] = False,
 ) -> None:
     """Show pages as they come: visitor, what triggered them, the first items with their reasons, and the milliseconds.
 
-    Of each visitor only newer pages are shown: one that was made again after a crash is recognised and dropped.
+    Of each visitor only newer pages are shown: one that was made again after a crash is recognised and dropped. The last
+    line tells how long it took from the event to here (p50, p95, p99).
     """
-    from itertools import islice
-
-    import msgspec
-    from rich.console import Console
-
+    from cli.watching import Watching
     from consumers.pages import PageSubscriber
 
-    console = Console(soft_wrap=json)
-    with PageSubscriber(_settings().kafka, visitor_id=visitor, from_beginning=from_beginning) as pages:
-        try:
-            for page in islice(pages, count):
-                if json:
-                    typer.echo(msgspec.json.encode(page).decode())
-                else:
-                    console.print(_summary(page))
-        except KeyboardInterrupt:
-            return
-
-
-def _summary(page: PageRecommendation) -> str:
-    grid = page.placements[0]
-    items = "  ".join(f"{item.item_id} [dim]{item.reason[0].lower()}[/dim]" for item in grid.items[:4])
-    flag = f" [yellow]degraded: {page.fallback_reason}[/yellow]" if page.degraded else ""
-    return (
-        f"[bold]{page.visitor_id}[/bold] #{page.sequence} {page.page_type} "
-        f"[green]{page.latency_ms.event_to_emit:.0f} ms[/green]{flag}  {items}"
+    end = time.monotonic() + seconds if seconds is not None else float("inf")
+    watching = Watching(as_json=json)
+    subscriber = PageSubscriber(
+        _settings().kafka,
+        visitor_id=visitor,
+        tenant_id=tenant,
+        from_beginning=from_beginning,
+        until=lambda: time.monotonic() > end,
     )
+    try:
+        with subscriber as pages:
+            watching.show(pages.received(), count)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        watching.finish(subscriber.dropped)
 
 
 def erase(visitor: Annotated[str, typer.Argument(help="Visitor id.")], tenant: Tenant = None) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from consumers.dead_letters import DeadLetter
+    from contracts.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -35,6 +40,7 @@ def list_letters(json: Annotated[bool, typer.Option("--json", help="One JSON obj
     import msgspec
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from consumers.dead_letters import DeadLetterBox
     from contracts.settings import Settings
@@ -42,11 +48,12 @@ def list_letters(json: Annotated[bool, typer.Option("--json", help="One JSON obj
     table = Table("place", "when (UTC)", "code", "field", "what was wrong", box=None)
     with DeadLetterBox(Settings().kafka) as box:
         for letter in box.letters():
-            place, error = f"{letter.partition}:{letter.offset}", letter.error
+            place, error = letter.place, letter.error
             if json:
                 typer.echo(msgspec.json.encode({"place": place, "timestamp": letter.timestamp, **error}).decode())
             else:
-                table.add_row(place, _moment(letter.timestamp), error.get("code"), error.get("path"), error.get("message"))
+                texts = (error.get(name, "") for name in ("code", "path", "message"))
+                table.add_row(place, _moment(letter.timestamp), *(Text(text) for text in texts))
     if not json:
         Console().print(table if table.row_count else "No dead letters.")
 
@@ -63,10 +70,7 @@ def show(place: Place) -> None:
     from contracts.settings import Settings
 
     with DeadLetterBox(Settings().kafka) as box:
-        letter = box.find(*_parse(place))
-    if letter is None:
-        message = f"no dead letter at {place}"
-        raise typer.BadParameter(message)
+        letter = _found(box.find(*_parse(place)), place)
     for name, text in letter.error.items():
         typer.echo(f"{name:>10}: {text}")
     typer.echo(f"{'key':>10}: {(letter.key or b'').decode(errors='replace')}")
@@ -74,31 +78,91 @@ def show(place: Place) -> None:
 
 
 def replay(
-    place: Place,
+    place: Annotated[str | None, typer.Argument(help="partition:offset, as `vitrine dlq list` shows it.")] = None,
+    code: Annotated[str | None, typer.Option(help="All dead letters with this reason, instead of one place.")] = None,
     change: Annotated[
         list[str] | None, typer.Option("--set", help="path=value to change first, e.g. items[0].price=9.99; may be repeated.")
     ] = None,
+    value: Annotated[
+        Path | None, typer.Option(help="File (- for standard input) that replaces the bytes, for what is no JSON at all.")
+    ] = None,
 ) -> None:
-    """Send a dead letter again, repaired by --set; it is checked first and keeps its event id, so it counts once."""
-    from consumers.dead_letters import DeadLetterBox
-    from contracts.events import decode_event
-    from contracts.keys import message_key
+    """Send dead letters again, repaired by --set or --value.
+
+    Each is checked before it is sent, goes to the topic it came from, and keeps its event id: one that was counted after
+    all is recognised by it and changes nothing. The dead letter itself stays where it is until `vitrine dlq purge` or its
+    retention.
+
+    vitrine dlq replay 3:17 --set items[0].price=9.99
+    vitrine dlq replay --code invalid_field --set event_name=view_item
+    """
+    from contracts.errors import ContractError
     from contracts.settings import Settings
-    from contracts.topics import EVENTS
     from producers.publisher import Publisher
-    from producers.repair import repaired
 
     settings = Settings()
+    letters = _chosen(place, code, settings)
+    replacement = _bytes_of(value) if value is not None else None
+    failed = 0
+    with Publisher(settings.kafka) as publisher:
+        for letter in letters:
+            try:
+                topic, key, repaired = _repaired(letter, replacement, change or [])
+            except ContractError as error:
+                failed += 1
+                typer.echo(f"{letter.place}: {error}", err=True)
+                continue
+            partition, offset = publisher.send(topic, key, repaired).wait()
+            typer.echo(f"{letter.place}: sent to {topic} again, at {partition}:{offset}")
+    if failed:
+        typer.echo(f"{failed} of {len(letters)} still break the contract and were not sent", err=True)
+        raise typer.Exit(1)
+
+
+def _chosen(place: str | None, code: str | None, settings: Settings) -> list[DeadLetter]:
+    from consumers.dead_letters import DeadLetterBox
+
+    if (place is None) == (code is None):
+        message = "give either a place such as 3:17 or --code"
+        raise typer.BadParameter(message)
     with DeadLetterBox(settings.kafka) as box:
-        letter = box.find(*_parse(place))
+        if place is not None:
+            return [_found(box.find(*_parse(place)), place)]
+        letters = [letter for letter in box.letters() if letter.error.get("code") == code]
+    if not letters:
+        message = f"no dead letter with the code {code!r}"
+        raise typer.BadParameter(message)
+    return letters
+
+
+def _found(letter: DeadLetter | None, place: str) -> DeadLetter:
     if letter is None:
         message = f"no dead letter at {place}"
         raise typer.BadParameter(message)
-    value = repaired(letter.value or b"", change or [])
+    return letter
+
+
+def _bytes_of(file: Path) -> bytes:
+    from producers.readers.source import open_source
+
+    with open_source(file) as source:
+        return source.read().strip()
+
+
+def _repaired(letter: DeadLetter, replacement: bytes | None, changes: list[str]) -> tuple[str, bytes, bytes]:
+    """Topic, key and bytes under which the letter goes again; raises ContractError if it is still broken."""
+    from contracts.catalog import decode_item
+    from contracts.events import decode_event
+    from contracts.keys import message_key
+    from contracts.topics import CATALOG, EVENTS
+    from producers.repair import repaired
+
+    value = repaired(replacement if replacement is not None else letter.value or b"", changes)
+    if letter.is_product:
+        item = decode_item(value)
+        return CATALOG, message_key(item.tenant_id, item.item_id), value
     event = decode_event(value)
-    with Publisher(settings.kafka) as publisher:
-        partition, offset = publisher.send(EVENTS, message_key(event.tenant_id, event.visitor_id), value).wait()
-    typer.echo(f"{event.event_id} is in the events topic again, at {partition}:{offset}")
+    return EVENTS, message_key(event.tenant_id, event.visitor_id), value
 
 
 def purge(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:

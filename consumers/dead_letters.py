@@ -1,26 +1,27 @@
-"""Dead letters: what broke, why, and bringing it back once."""
+"""Dead letters: what broke, why, and how many."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
+from consumers.topic_reader import CONNECT_MS, TopicReader
 from contracts.errors import BrokerUnavailable
 from contracts.kafka_client import kafka_python_options
 from contracts.settings import KafkaSettings
-from contracts.topics import DEAD_LETTERS
+from contracts.topics import CATALOG, DEAD_LETTERS
 
 PREFIX = "dlq.error."
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """One dead letter: its own place, what came, and the `dlq.error.*` headers without their prefix."""
+    """One dead letter: its own place, what came, and its headers."""
 
     partition: int
     offset: int
@@ -30,9 +31,19 @@ class DeadLetter:
     headers: tuple[tuple[str, bytes], ...]
 
     @property
+    def place(self) -> str:
+        """`partition:offset` in the dead-letter topic."""
+        return f"{self.partition}:{self.offset}"
+
+    @property
     def error(self) -> dict[str, str]:
         """code, path, message, topic, partition, offset, stage, attempt."""
         return {name.removeprefix(PREFIX): text.decode() for name, text in self.headers if name.startswith(PREFIX)}
+
+    @property
+    def is_product(self) -> bool:
+        """Whether it is a catalogue record, else an event."""
+        return self.error.get("topic", "").endswith(CATALOG)
 
 
 class DeadLetterBox:
@@ -44,8 +55,7 @@ class DeadLetterBox:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._topic = settings.topic_prefix + DEAD_LETTERS
-        self._consumer: KafkaConsumer | None = None
+        self._reader = TopicReader(settings, DEAD_LETTERS)
 
     def __enter__(self) -> Self:
         """Connect.
@@ -53,36 +63,17 @@ class DeadLetterBox:
         Raises:
             BrokerUnavailable: if no broker answers.
         """
-        try:
-            self._consumer = KafkaConsumer(
-                **kafka_python_options(self._settings), auto_offset_reset="earliest", enable_auto_commit=False
-            )
-        except KafkaError as error:
-            message = f"no broker answers at {self._settings.bootstrap_servers}: {error}"
-            raise BrokerUnavailable(message) from error
+        self._reader.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._consumer is not None:
-            self._consumer.close()
-
-    def _open(self) -> Any:
-        if self._consumer is None:
-            message = "the box is not connected: use it in a `with` statement"
-            raise BrokerUnavailable(message)
-        return self._consumer
+        self._reader.__exit__(kind, error, trace)
 
     def letters(self) -> Iterator[DeadLetter]:
-        """All dead letters that the topic holds now, by partition and offset."""
-        consumer = self._open()
-        partitions = [TopicPartition(self._topic, number) for number in range(self._settings.partitions)]
-        consumer.assign(partitions)
-        consumer.seek_to_beginning(*partitions)
-        ends = consumer.end_offsets(partitions)
-        while any(consumer.position(partition) < ends[partition] for partition in partitions):
-            for records in consumer.poll(timeout_ms=300).values():
-                for r in records:
-                    yield DeadLetter(r.partition, r.offset, r.key, r.value, r.timestamp, tuple(r.headers))
+        """All dead letters that the topic holds now, by partition and offset within it."""
+        self._reader.rewind()
+        for r in self._reader.until_now():
+            yield DeadLetter(r.partition, r.offset, r.key, r.value, r.timestamp, tuple(r.headers))
 
     def find(self, partition: int, offset: int) -> DeadLetter | None:
         """The dead letter at this place, or None."""
@@ -94,17 +85,18 @@ class DeadLetterBox:
         Raises:
             BrokerUnavailable: if the broker refuses.
         """
-        consumer = self._open()
-        partitions = [TopicPartition(self._topic, number) for number in range(self._settings.partitions)]
-        starts, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
-        admin = KafkaAdminClient(**kafka_python_options(self._settings))
+        consumer, places = self._reader.consumer, self._reader.places
+        starts, ends = consumer.beginning_offsets(places), consumer.end_offsets(places)
+        held = [place for place in places if ends[place] > starts[place]]
+        if not held:
+            return 0
         try:
-            admin.delete_records(
-                {partition: ends[partition] for partition in partitions if ends[partition] > starts[partition]}
-            )
+            admin = KafkaAdminClient(**kafka_python_options(self._settings), bootstrap_timeout_ms=CONNECT_MS)
+            try:
+                admin.delete_records({place: ends[place] for place in held})
+            finally:
+                admin.close()
         except KafkaError as error:
             message = f"the dead letters could not be deleted: {type(error).__name__}: {error}"
             raise BrokerUnavailable(message) from error
-        finally:
-            admin.close()
-        return int(sum(ends[partition] - starts[partition] for partition in partitions))
+        return int(sum(ends[place] - starts[place] for place in held))

@@ -1,20 +1,55 @@
-"""Watching items become recommendable: follows `shop.item_embeddings.v1`."""
+"""Watching items become recommendable: `shop.item_embeddings.v1`."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+import msgspec
 
-from contracts.errors import BrokerUnavailable
-from contracts.kafka_client import kafka_python_options
+from consumers.topic_reader import TopicReader
+from contracts.catalog import CatalogItem
+from contracts.decoding import decode
+from contracts.errors import ContractError
 from contracts.keys import split_key
 from contracts.settings import KafkaSettings
 from contracts.topics import ITEM_EMBEDDINGS
+
+
+class _Encoded(msgspec.Struct, frozen=True):
+    """What is read of an embedding record; the decoder skips the vectors."""
+
+    item_id: str
+    tenant_id: str
+    model_version: int
+    item: CatalogItem | None = None
+
+
+_DECODER = msgspec.json.Decoder(_Encoded)
+
+
+def encoded_items(settings: KafkaSettings) -> dict[tuple[str, str], tuple[CatalogItem, int]]:
+    """Products that are recommendable now with the version of the model that encoded them, by (tenant, item).
+
+    Raises:
+        BrokerUnavailable: if no broker answers.
+    """
+    found: dict[tuple[str, str], tuple[CatalogItem, int]] = {}
+    with TopicReader(settings, ITEM_EMBEDDINGS) as reader:
+        reader.rewind()
+        for record in reader.until_now():
+            place = split_key(record.key)
+            try:
+                encoded = decode(_DECODER, record.value) if record.value is not None else None
+            except ContractError:  # an older build's record counts as none: the product is published again
+                encoded = None
+            if encoded is None or encoded.item is None:
+                found.pop(place, None)
+            else:
+                found[place] = encoded.item, encoded.model_version
+    return found
 
 
 class EncodingProgress:
@@ -26,9 +61,8 @@ class EncodingProgress:
     """
 
     def __init__(self, settings: KafkaSettings, patience_seconds: float = 60.0) -> None:
-        self._settings = settings
+        self._reader = TopicReader(settings, ITEM_EMBEDDINGS)
         self._patience = patience_seconds
-        self._consumer: Any = None
 
     def __enter__(self) -> Self:
         """Connect at the end of the topic.
@@ -36,22 +70,11 @@ class EncodingProgress:
         Raises:
             BrokerUnavailable: if no broker answers.
         """
-        try:
-            self._consumer = KafkaConsumer(**kafka_python_options(self._settings), enable_auto_commit=False)
-            topic = self._settings.topic_prefix + ITEM_EMBEDDINGS
-            partitions = [TopicPartition(topic, number) for number in range(self._settings.partitions)]
-            self._consumer.assign(partitions)
-            self._consumer.seek_to_end(*partitions)
-            for partition in partitions:
-                self._consumer.position(partition)
-        except KafkaError as error:
-            message = f"no broker answers at {self._settings.bootstrap_servers}: {error}"
-            raise BrokerUnavailable(message) from error
+        self._reader.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._consumer is not None:
-            self._consumer.close()
+        self._reader.__exit__(kind, error, trace)
 
     def encoded(self, wanted: set[tuple[str, str]]) -> Iterator[int]:
         """How many of `wanted` (tenant, item) are encoded, again and again; takes them out of the set as they come.
@@ -61,10 +84,9 @@ class EncodingProgress:
         total = len(wanted)
         last = time.monotonic()
         while wanted and time.monotonic() - last < self._patience:
-            for records in self._consumer.poll(timeout_ms=200).values():
-                for record in records:
-                    place = split_key(record.key)
-                    if place in wanted:
-                        wanted.discard(place)
-                        last = time.monotonic()
+            for record in self._reader.poll():
+                place = split_key(record.key)
+                if record.value is not None and place in wanted:
+                    wanted.discard(place)
+                    last = time.monotonic()
             yield total - len(wanted)

@@ -3,6 +3,8 @@
 with PageSubscriber(Settings().kafka) as pages:
     for page in pages:
         show(page.visitor_id, page.placements)
+
+`latest_page` answers what a visitor's page is right now; `PageSubscriber.received` adds when each page arrived.
 """
 
 from __future__ import annotations
@@ -14,37 +16,38 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
-
 from consumers.newest import NewestPages
-from contracts.errors import BrokerUnavailable, ContractError
-from contracts.kafka_client import kafka_python_options
+from consumers.topic_reader import TopicReader, partition_of
+from contracts.errors import ContractError
 from contracts.keys import message_key
 from contracts.recommendations import PageRecommendation, decode_page
 from contracts.settings import KafkaSettings
 from contracts.topics import PAGES
 
 _LOG = logging.getLogger(__name__)
-_POLL_MS = 200
 
 
 @dataclass(frozen=True)
 class Received:
-    """A page and when it arrived here (ms since the epoch), and its tracing headers."""
+    """A page, when it arrived here (ms since the epoch), and its tracing headers."""
 
     page: PageRecommendation
     arrived_time: int
     headers: tuple[tuple[str, bytes], ...]
 
+    @property
+    def freshness_ms(self) -> float:
+        """From the moment the broker (or gateway) took the event until the page was here; compares two hosts' clocks."""
+        return self.arrived_time - self.page.generated_time + self.page.latency_ms.event_to_emit
+
 
 class PageSubscriber:
-    """Iterates over pages, newest per visitor, none twice; reads all partitions and commits nothing.
+    """Iterates over pages, newest per visitor, none twice; reads without a group and commits nothing.
 
     Args:
         settings: the cluster.
         visitor_id: only this visitor's pages.
-        tenant_id: only this shop's pages.
+        tenant_id: only this shop's pages; together with `visitor_id` only one partition is read.
         from_beginning: what the topic still holds first, else only what comes from now on.
         timeout_seconds: the iteration ends after this long without a page; None never ends.
         until: asked between polls; the iteration ends when it says True.
@@ -60,14 +63,16 @@ class PageSubscriber:
         timeout_seconds: float | None = None,
         until: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._settings = settings
         self._visitor_id = visitor_id
         self._tenant_id = tenant_id
         self._from_beginning = from_beginning
         self._timeout = timeout_seconds
         self._until = until
         self._newest = NewestPages()
-        self._consumer: KafkaConsumer | None = None
+        partitions = None
+        if visitor_id is not None and tenant_id is not None:
+            partitions = [partition_of(message_key(tenant_id, visitor_id), settings.partitions)]
+        self._reader = TopicReader(settings, PAGES, partitions)
 
     def __enter__(self) -> Self:
         """Connect and take the position: pages that come from here on are seen.
@@ -75,32 +80,18 @@ class PageSubscriber:
         Raises:
             BrokerUnavailable: if no broker answers.
         """
-        try:
-            consumer = KafkaConsumer(
-                **kafka_python_options(self._settings),
-                auto_offset_reset="earliest",
-                enable_auto_commit=False,
-                fetch_max_wait_ms=100,
-            )
-            partitions = [
-                TopicPartition(self._settings.topic_prefix + PAGES, number) for number in range(self._settings.partitions)
-            ]
-            consumer.assign(partitions)
-            if self._from_beginning:
-                consumer.seek_to_beginning(*partitions)
-            else:
-                consumer.seek_to_end(*partitions)
-            for partition in partitions:
-                consumer.position(partition)  # asks the broker now: what is published after this line is seen
-        except KafkaError as error:
-            message = f"no broker answers at {self._settings.bootstrap_servers}: {error}"
-            raise BrokerUnavailable(message) from error
-        self._consumer = consumer
+        self._reader.__enter__()
+        if self._from_beginning:
+            self._reader.rewind()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._consumer is not None:
-            self._consumer.close()
+        self._reader.__exit__(kind, error, trace)
+
+    @property
+    def dropped(self) -> int:
+        """Pages that were older than, or the same as, one already seen."""
+        return self._newest.dropped
 
     def __iter__(self) -> Iterator[PageRecommendation]:
         """Pages only; see :meth:`received` for their arrival times."""
@@ -113,18 +104,22 @@ class PageSubscriber:
         Raises:
             BrokerUnavailable: if it is used outside `with`.
         """
-        if self._consumer is None:
-            message = "the subscriber is not connected: use it in a `with` statement"
-            raise BrokerUnavailable(message)
         last = time.monotonic()
         while not self._until() and (self._timeout is None or time.monotonic() - last < self._timeout):
-            for records in self._consumer.poll(timeout_ms=_POLL_MS).values():
-                arrived = time.time_ns() // 1_000_000
-                for record in records:
-                    page = self._page(record.key, record.value)
-                    if page is not None:
-                        last = time.monotonic()
-                        yield Received(page, arrived, tuple(record.headers))
+            records = self._reader.poll()
+            arrived = time.time_ns() // 1_000_000
+            for record in records:
+                page = self._page(record.key, record.value)
+                if page is not None:
+                    last = time.monotonic()
+                    yield Received(page, arrived, tuple(record.headers))
+
+    def held(self) -> Iterator[PageRecommendation]:
+        """Pages from the position up to the end that the topic has now; ends there."""
+        for record in self._reader.until_now():
+            page = self._page(record.key, record.value)
+            if page is not None:
+                yield page
 
     def _page(self, key: bytes, value: bytes | None) -> PageRecommendation | None:
         if value is None:
@@ -140,16 +135,25 @@ class PageSubscriber:
 
 
 def latest_page(settings: KafkaSettings, tenant_id: str, visitor_id: str) -> PageRecommendation | None:
-    """The visitor's newest page that the topic holds; None if there is none.
+    """The visitor's newest page that the topic holds; None if there is none, or it was erased.
+
+    Reads the visitor's partition of the compacted topic once: for a shop that asks often, follow with `PageSubscriber`.
 
     Raises:
         BrokerUnavailable: if no broker answers.
     """
-    found: PageRecommendation | None = None
     key = message_key(tenant_id, visitor_id)
-    with PageSubscriber(
-        settings, visitor_id=visitor_id, tenant_id=tenant_id, from_beginning=True, timeout_seconds=1.0
-    ) as pages:
-        for page in pages:
-            found = page
-    return found if found is not None and message_key(found.tenant_id, found.visitor_id) == key else None
+    newest, found = NewestPages(), None
+    with TopicReader(settings, PAGES, [partition_of(key, settings.partitions)]) as reader:
+        reader.rewind()
+        for record in reader.until_now():
+            if record.key != key:
+                continue
+            if record.value is None:
+                newest.forget(key)
+                found = None
+                continue
+            page = decode_page(record.value)
+            if newest.accepts(key, page.source.partition, page.source.offset):
+                found = page
+    return found

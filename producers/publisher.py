@@ -6,6 +6,7 @@ with EventPublisher(Settings().kafka) as events:
 
 from __future__ import annotations
 
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,13 +22,21 @@ from contracts.settings import KafkaSettings
 from contracts.topics import CATALOG, ERASURES, EVENTS
 
 _ACK_SECONDS = 30.0
+_CONNECT_MS = 8_000
 
 
 class Acknowledgement:
-    """What the broker will say of one record."""
+    """What the broker will say of one record.
 
-    def __init__(self, future: Any) -> None:
-        self._future = future
+    Args:
+        future: kafka-python's.
+        untold: failures that nobody was told of yet.
+    """
+
+    def __init__(self, future: Any, untold: list[BaseException]) -> None:
+        # flush() waits for records but does not tell which of them failed.
+        self._future = future.add_errback(untold.append)
+        self._untold = untold
 
     def wait(self, seconds: float = _ACK_SECONDS) -> tuple[int, int]:
         """Partition and offset, once the broker has the record.
@@ -38,13 +47,17 @@ class Acknowledgement:
         try:
             metadata = self._future.get(timeout=seconds)
         except KafkaError as error:
+            if error in self._untold:
+                self._untold.remove(error)
             message = f"the broker did not acknowledge the record: {type(error).__name__}: {error}"
             raise BrokerUnavailable(message) from error
         return metadata.partition, metadata.offset
 
 
 class Publisher:
-    """A producer that waits for all replicas, keyed by tenant and visitor or item; leaving `with` flushes.
+    """A producer whose records count when all replicas have them; leaving `with` waits for what is not acknowledged.
+
+    Records go to the partition of their key by Kafka's default partitioner (murmur2), as every Java client's do.
 
     Args:
         settings: the cluster.
@@ -55,6 +68,7 @@ class Publisher:
         self._settings = settings
         self._linger_ms = linger_ms
         self._producer: KafkaProducer | None = None
+        self._failures: list[BaseException] = []
 
     def __enter__(self) -> Self:
         """Connect.
@@ -64,7 +78,12 @@ class Publisher:
         """
         try:
             self._producer = KafkaProducer(
-                **kafka_python_options(self._settings), acks="all", linger_ms=self._linger_ms, max_block_ms=10_000
+                **kafka_python_options(self._settings),
+                acks="all",
+                enable_idempotence=True,  # a retry inside the client neither repeats nor reorders
+                linger_ms=self._linger_ms,
+                max_block_ms=10_000,
+                bootstrap_timeout_ms=_CONNECT_MS,
             )
         except KafkaError as error:
             message = f"no broker answers at {self._settings.bootstrap_servers}: {error}"
@@ -75,22 +94,29 @@ class Publisher:
         if self._producer is None:
             return
         try:
-            if kind is None:
+            # What was sent before an error of the caller's was meant too, unless it is the broker that fails.
+            if kind is None or not issubclass(kind, BrokerUnavailable):
                 self.flush()
         finally:
-            self._producer.close(timeout=5)
+            with suppress(KafkaError):
+                self._producer.close(timeout=5)
 
     def flush(self, seconds: float = _ACK_SECONDS) -> None:
         """Wait until everything sent is acknowledged.
 
         Raises:
-            BrokerUnavailable: if it is not within `seconds`.
+            BrokerUnavailable: if it is not within `seconds`, or the broker refused some of it.
         """
         try:
             self._open().flush(timeout=seconds)
         except KafkaError as error:
             message = f"the broker did not acknowledge everything within {seconds} s"
             raise BrokerUnavailable(message) from error
+        if self._failures:
+            first, count = self._failures[0], len(self._failures)
+            self._failures.clear()
+            message = f"the broker refused {count} records, the first one: {type(first).__name__}: {first}"
+            raise BrokerUnavailable(message) from first
 
     def send(self, topic: str, key: bytes, value: bytes | None) -> Acknowledgement:
         """Send one record as it is; `topic` without prefix.
@@ -99,7 +125,8 @@ class Publisher:
             BrokerUnavailable: outside `with`, or if the broker's metadata cannot be had.
         """
         try:
-            return Acknowledgement(self._open().send(self._settings.topic_prefix + topic, value, key=key))
+            future = self._open().send(self._settings.topic_prefix + topic, value, key=key)
+            return Acknowledgement(future, self._failures)
         except KafkaError as error:
             message = f"the record could not be sent: {type(error).__name__}: {error}"
             raise BrokerUnavailable(message) from error

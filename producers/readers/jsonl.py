@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, TypeVar, cast
+from typing import TypeVar
 
 from contracts.catalog import CatalogItem, decode_item
 from contracts.errors import ContractError
 from contracts.events import Event, decode_event
+from producers.readers.source import open_source
 
 T = TypeVar("T")
+OnError = Callable[[ContractError], object]
 
 
-def _open(path: Path) -> BinaryIO | gzip.GzipFile:
-    if str(path) == "-":
-        return cast("BinaryIO", sys.stdin.buffer)
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-
-
-def _lines(path: Path, decode: Callable[[bytes], T]) -> Iterator[T]:
-    with _open(path) as stream:
+def _lines(path: Path, decode: Callable[[bytes], T], on_error: OnError | None) -> Iterator[T]:
+    with open_source(path) as stream:
         for number, line in enumerate(stream, 1):
             if not line.strip():
                 continue
@@ -30,22 +24,28 @@ def _lines(path: Path, decode: Callable[[bytes], T]) -> Iterator[T]:
                 yield decode(line)
             except ContractError as error:
                 error.args = (f"line {number}: {error}",)
-                raise
+                if on_error is None:
+                    raise
+                on_error(error)
 
 
-def read_events(path: Path) -> Iterator[Event]:
+def read_events(path: Path, on_error: OnError | None = None) -> Iterator[Event]:
     """Events of a `.jsonl` or `.jsonl.gz` file, `-` for standard input.
 
-    Raises:
-        ContractError: naming the line and the field; what came before was yielded.
-    """
-    yield from _lines(path, decode_event)
-
-
-def read_items(path: Path) -> Iterator[CatalogItem]:
-    """Catalogue items of a `.jsonl` or `.jsonl.gz` file, `-` for standard input.
+    Args:
+        path: the file.
+        on_error: told of a bad line, which is then left out; without it a bad line ends the reading.
 
     Raises:
         ContractError: naming the line and the field; what came before was yielded.
     """
-    yield from _lines(path, decode_item)
+    yield from _lines(path, decode_event, on_error)
+
+
+def read_items(path: Path, on_error: OnError | None = None) -> Iterator[CatalogItem]:
+    """Catalogue items of a `.jsonl` or `.jsonl.gz` file, `-` for standard input; see :func:`read_events`.
+
+    Raises:
+        ContractError: naming the line and the field; what came before was yielded.
+    """
+    yield from _lines(path, decode_item, on_error)

@@ -7,27 +7,28 @@ The items have no text and no picture: they are served by behaviour alone, with 
 from __future__ import annotations
 
 import csv
-import gzip
 from collections.abc import Iterator
+from io import TextIOWrapper
 from pathlib import Path
 
 from contracts.catalog import CatalogItem
 from contracts.errors import InvalidField
 from contracts.events import Event, EventItem, Page
+from producers.readers.source import open_source
 
 COLUMNS = ("SessionId", "ItemId", "Time")
 
 
 def _rows(path: Path) -> Iterator[tuple[str, str, int]]:
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf8", newline="") as stream:
-        rows = csv.DictReader(stream, delimiter="\t")
+    """Session, item and milliseconds of each click, in the order of the file."""
+    with open_source(path) as source:
+        rows = csv.DictReader(TextIOWrapper(source, encoding="utf8", newline=""), delimiter="\t")
         missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
         if missing:
             message = f"{path}: columns {missing} are missing, expected a tab-separated table with {list(COLUMNS)}"
             raise InvalidField(message, path=missing[0])
         for row in rows:
-            yield row["SessionId"], row["ItemId"], int(float(row["Time"]))
+            yield row["SessionId"], row["ItemId"], round(float(row["Time"]) * 1000)
 
 
 def read_events(path: Path, tenant_id: str) -> Iterator[Event]:
@@ -36,11 +37,11 @@ def read_events(path: Path, tenant_id: str) -> Iterator[Event]:
     Raises:
         InvalidField: if the table has other columns.
     """
-    for number, (session, item, seconds) in enumerate(sorted(_rows(path), key=lambda row: row[2])):
+    for number, (session, item, milliseconds) in enumerate(sorted(_rows(path), key=lambda row: row[2])):
         yield Event(
             event_id=f"{path.name}:{session}:{number}",
             event_name="view_item",
-            event_time=seconds * 1000,
+            event_time=milliseconds,
             tenant_id=tenant_id,
             visitor_id=f"session-{session}",
             session_id=session,

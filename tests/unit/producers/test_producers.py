@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import InvalidField, MalformedEvent
+from contracts.errors import ContractError, InvalidField, MalformedEvent
 from contracts.events import Event
 from producers.readers import fashion, jsonl, yoochoose
 from producers.repair import repaired
@@ -49,12 +49,29 @@ def test_a_bad_line_is_named_with_its_field_and_what_came_before_is_read(tmp_pat
         next(events)
 
 
+def test_a_bad_line_can_be_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    good = b'{"event_id":"e","event_name":"view_item","event_time":1,"visitor_id":"v"}\n'
+    file.write_bytes(good + b"{broken\n" + good)
+    bad: list[ContractError] = []
+    assert len(list(jsonl.read_events(file, bad.append))) == 2
+    assert [str(error).startswith("line 2: ") for error in bad] == [True]
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    missing = r"none.* cannot be read: No such file"
+    with pytest.raises(InvalidField, match=missing):
+        list(jsonl.read_items(tmp_path / "none"))
+    with pytest.raises(InvalidField, match=missing):
+        list(yoochoose.read_items(tmp_path / "none.tsv.gz", "y"))
+
+
 def test_clicks_become_events_in_order_of_time_and_bare_items(tmp_path: Path) -> None:
     file = tmp_path / "clicks.tsv"
-    file.write_text("SessionId\tItemId\tTime\n2\t77\t30\n1\t88\t10.0\n2\t88\t20\n")
+    file.write_text("SessionId\tItemId\tTime\n2\t77\t30\n1\t88\t10.25\n2\t88\t20\n")
     events = list(yoochoose.read_events(file, "y"))
     assert [(e.visitor_id, e.items[0].item_id, e.time) for e in events] == [
-        ("session-1", "88", 10_000),
+        ("session-1", "88", 10_250),
         ("session-2", "88", 20_000),
         ("session-2", "77", 30_000),
     ]
