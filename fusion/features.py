@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,7 +112,7 @@ class SessionRows:
     events: Floats
 
 
-def fact_columns(facts: list[ItemFacts]) -> dict[str, NDArray[np.generic]]:
+def fact_columns(facts: list[ItemFacts]) -> dict[str, NDArray[Any]]:
     """Columns for :class:`ItemTable` by name, int64 keys and float32 numbers, [n] each."""
     integers = {"department", "category"}
     return {
@@ -132,9 +132,10 @@ def behaviour_part(fused: Floats, text: Floats, image: Floats, weights: Floats) 
     return np.asarray(np.where(present, rest / np.where(length > 0, length, 1.0), 0.0), dtype=np.float32)
 
 
-def _dot(candidates: Floats, one: Floats) -> Floats:
-    """[B, N, D] · [B, D] -> [B, N]; one product per row, so that a row does not depend on its batch."""
-    return np.asarray(np.matmul(candidates, one[:, :, None])[:, :, 0], dtype=np.float32)
+def _dots(candidates: Floats, one: Floats, other: Floats) -> Floats:
+    """[B, N, D] with [B, D] and [B, D] -> [B, N, 2]; a product for each session, so that none depends on its batch."""
+    both: Floats = np.matmul(candidates, np.stack((one, other), axis=-1))
+    return both
 
 
 def _direction(vectors: Floats, mask: Floats) -> Floats:
@@ -144,9 +145,10 @@ def _direction(vectors: Floats, mask: Floats) -> Floats:
     return np.asarray(total / np.maximum(length, 1e-6), dtype=np.float32)
 
 
-def _share(matches: NDArray[np.bool_], mask: Floats, fill: Floats) -> Floats:
-    """Share [B, N] of the ring that matches [B, N, W]."""
-    return np.asarray((matches * mask[:, None, :]).sum(axis=-1) / fill, dtype=np.float32)
+def _share(mine: Ints, theirs: Ints, mask: Floats, fill: Floats) -> Floats:
+    """Share [B, N] of the ring [B, W] that equals each candidate [B, N]."""
+    matches = (mine[:, :, None] == theirs[:, None, :]).astype(np.float32)
+    return np.asarray(np.matmul(matches, mask[:, :, None])[..., 0] / fill, dtype=np.float32)
 
 
 def candidate_features(sessions: SessionRows, items: ItemTable, candidates: Ints) -> Floats:
@@ -168,30 +170,30 @@ def candidate_features(sessions: SessionRows, items: ItemTable, candidates: Ints
     out = np.zeros((*candidates.shape, WIDTH), dtype=np.float32)
 
     fused = items.fused[candidates]
-    out[..., 0] = _dot(fused, sessions.query)
+    last = items.fused[rows[:, 0]] * has_last
+    out[..., (0, 4)] = _dots(fused, sessions.query, last)
     hits = (candidates[:, :, None] == ring[:, None, :]) & (mask[:, None, :] > 0)  # [B, N, W]
     inside = hits.any(axis=-1)
     newest = hits.argmax(axis=-1)
     out[..., 1] = np.where(inside, np.take_along_axis(sessions.pointer, newest, axis=1), 0.0)
     out[..., 2] = inside
-    out[..., 3] = np.where(inside, 1.0 / (1.0 + newest), 0.0)
-    out[..., 4] = _dot(fused, items.fused[rows[:, 0]]) * has_last
+    out[..., 3] = inside / (1.0 + newest)
     for column, vectors in enumerate((items.text, items.image, items.behaviour)):
         mine, theirs = vectors[candidates], vectors[rows]
-        out[..., 5 + column] = _dot(mine, theirs[:, 0]) * has_last
-        out[..., 8 + column] = _dot(mine, _direction(theirs, mask))
+        out[..., (5 + column, 8 + column)] = _dots(mine, theirs[:, 0] * has_last, _direction(theirs, mask))
+    out[..., 19] = np.einsum("bnd,bnd->bn", mine, mine) > 0
     _describe(out, items, candidates, rows, mask, fill)
     out[..., 20] = np.log1p(sessions.events)[:, None]
     return out
 
 
 def _describe(out: Floats, items: ItemTable, candidates: Ints, rows: Ints, mask: Floats, fill: Floats) -> None:
-    """Fill the columns 11–19, which compare catalogue facts."""
+    """Fill the columns 11–18, which compare catalogue facts."""
     category = items.category[candidates]
     out[..., 11] = (category == items.category[rows[:, :1]]) * mask[:, :1]
-    out[..., 12] = _share(category[:, :, None] == items.category[rows][:, None, :], mask, fill)
+    out[..., 12] = _share(category, items.category[rows], mask, fill)
     department = items.department[candidates]
-    out[..., 13] = _share(department[:, :, None] == items.department[rows][:, None, :], mask, fill)
+    out[..., 13] = _share(department, items.department[rows], mask, fill)
     prices = items.log_price[rows]
     known = mask * np.isfinite(prices).astype(np.float32)
     mean = (np.nan_to_num(prices) * known).sum(axis=1) / np.maximum(known.sum(axis=1), 1.0)
@@ -201,4 +203,3 @@ def _describe(out: Floats, items: ItemTable, candidates: Ints, rows: Ints, mask:
     out[..., 16] = items.popularity[candidates]
     out[..., 17] = items.rating[candidates]
     out[..., 18] = items.discount[candidates]
-    out[..., 19] = np.abs(items.behaviour[candidates]).max(axis=-1) > 0

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from triton_models.index import Floats, Ints
     from triton_models.items import LiveItems
 
-MATCHES = 96
+MATCHES = 64
 POPULAR = 16
 EXPLORATION = 3
-WIDTH = 128  # N: the same for every row, so that a row's bits do not depend on how many candidates others have
+WIDTH = 96  # N: the same for every row, so that a row's bits do not depend on how many candidates others have
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from triton_models.items import START, LiveItems
 from triton_models.onnx_session import Graph
 
 Arrays = Mapping[str, NDArray[Any]]
+CHUNK = 16  # sessions whose candidates are described at once
 NEW_PLACES = (7, 27, 47)  # where new items stand among the answers of a known session: one in twenty
 
 
@@ -141,9 +142,9 @@ class PageRanker:
 
     def _answer(self, sessions: Sessions, candidates: Candidates) -> dict[str, NDArray[Any]]:
         batch = len(candidates.rows)
-        events = np.ascontiguousarray(sessions.state[:, -1])
-        rows = SessionRows(sessions.query, sessions.pointer, sessions.ring, events)
-        features = candidate_features(rows, self.items.columns.table, candidates.rows)
+        features = np.concatenate(
+            [self._features(sessions, candidates, slice(row, row + CHUNK)) for row in range(0, batch, CHUNK)]
+        )
         scores = self._rank({"features": features.reshape(batch * WIDTH, -1)})[0].reshape(batch, WIDTH)
         places = order(scores, self.items.columns.ties[candidates.rows], candidates, sessions.is_known)
         best = np.take_along_axis(candidates.rows, places, axis=1)
@@ -155,6 +156,13 @@ class PageRanker:
             "shares": np.where(is_there[..., None], self._shares(sessions.query, best, logits), np.float32(0)),
             "sources": np.where(is_there, np.take_along_axis(candidates.sources, places, axis=1), np.int32(0)),
         }
+
+    def _features(self, sessions: Sessions, candidates: Candidates, rows: slice) -> Floats:
+        """[b, N, F] of a few sessions at a time: more would only leave the caches."""
+        part = SessionRows(
+            sessions.query[rows], sessions.pointer[rows], sessions.ring[rows], np.ascontiguousarray(sessions.state[rows, -1])
+        )
+        return candidate_features(part, self.items.columns.table, candidates.rows[rows])
 
     def _shares(self, query: Floats, best: Ints, logits: Floats) -> Floats:
         """[B, K, 3] parts of text, image, behaviour in the match; where nothing matches, in the item itself."""
