@@ -52,7 +52,17 @@ def start(settings: Settings, *, patience_seconds: float, progress: Callable[[St
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    deadline = time.monotonic() + patience_seconds
+    try:
+        return _wait(settings, supervisor, time.monotonic() + patience_seconds, progress)
+    except BaseException:  # also Ctrl-C: what was started on the way ends too
+        supervisor.terminate()
+        supervisor.wait()
+        raise
+
+
+def _wait(
+    settings: Settings, supervisor: subprocess.Popen[bytes], deadline: float, progress: Callable[[Status], None]
+) -> Status:
     while True:
         now = status(settings)
         if now.supervisor_pid == supervisor.pid:
@@ -61,8 +71,8 @@ def start(settings: Settings, *, patience_seconds: float, progress: Callable[[St
                 return now
         failed = _failed(supervisor, now, is_late=time.monotonic() > deadline)
         if failed:
-            stop(settings)
-            message = "\n".join(f"{name} did not start; {_end_of(log_file.with_name(f'{name}.log'))}" for name in failed)
+            logs = resolve(settings.stack.var) / "log"
+            message = "\n".join(f"{name} did not start; {_end_of(logs / f'{name}.log')}" for name in failed)
             raise StackFailed(message)
         time.sleep(0.1)
 

@@ -19,8 +19,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from rich.console import Console
 
+from cli.demo_shop import ensure_demo_shop
 from contracts.settings import ROOT, Settings
+from stack import control
 from stack.addresses import free_address, free_port
 from stack.broker import Broker
 from stack.declaration import declare_topics
@@ -122,6 +125,30 @@ def make_settings(session_settings: Settings, broker: str, tmp_path: Path) -> Se
 def settings(make_settings: SettingsFactory) -> Settings:
     """Settings of this test alone: its own topic prefix, declared topics, free ports."""
     return make_settings()
+
+
+@pytest.fixture(scope="session")
+def demo_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings of a whole running stack as `vitrine up` starts it, with the demo shop's products in it.
+
+    For tests that act as a user does: browser, command line, dashboards. Its topics have no prefix; visitors are yours
+    to name. Do not stop parts of it.
+    """
+    groups: dict[str, dict[str, Any]] = {
+        "kafka": {"bootstrap_servers": free_address()},
+        "triton": {"grpc_address": free_address(), "metrics_address": free_address()},
+        "worker": {"metrics_address": free_address()},
+        "monitoring": {"model_metrics_address": free_address(), "prometheus_address": free_address()},
+        "gateway": {"port": free_port()},
+        "stack": {"var": tmp_path_factory.mktemp("demo"), "controller_port": free_port()},
+    }
+    made = overridden(Settings(), groups)
+    control.start(made, patience_seconds=180, progress=lambda _: None)
+    try:
+        ensure_demo_shop(made, Console(quiet=True))
+        yield made
+    finally:
+        control.stop(made)
 
 
 @pytest.fixture

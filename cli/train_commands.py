@@ -1,0 +1,78 @@
+"""`vitrine train`: models from the demo shop or from a table of clicks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+TRAIN = typer.Typer(name="train", help="Train the models that Triton serves.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add `vitrine train`."""
+    app.add_typer(TRAIN)
+
+
+def _progress() -> Progress:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description:<20}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns)
+
+
+def _stages(progress: Progress) -> Callable[[str, int], Callable[[], None]]:
+    def stage(name: str, steps: int) -> Callable[[], None]:
+        task = progress.add_task(name, total=steps)
+        return lambda: progress.advance(task)
+
+    return stage
+
+
+def _prepare(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def _show(report: Path, artefact: Path, metrics: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("next item", "Recall@20", "MRR@20")
+    for name, values in metrics["next_item"].items():
+        if "recall@20" in values:
+            table.add_row(name.replace("_", " "), f"{values['recall@20']:.3f}", f"{values['mrr@20']:.3f}")
+    console = Console()
+    console.print(table)
+    console.print(f"artefact {artefact}\nreport   {report}", soft_wrap=True)
+
+
+@TRAIN.command("demo")
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder of the artefact.")] = Path("triton_models/artefacts/demo"),
+    report: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("var/reports/demo"),
+    seed: Annotated[int, typer.Option(help="Of weights and order; the shop and its shoppers have their own.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="Threads that torch uses.")] = 2,
+) -> None:
+    """Train the demo shop's models on simulated shoppers: a few minutes on two cores."""
+    from contracts.settings import Settings, resolve
+    from training.demo import DemoRecipe, train_demo
+    from training.demo_report import write_report
+
+    _prepare(threads)
+    images = resolve(Settings().stack.var) / "shop" / "images"
+    with _progress() as progress:
+        metrics = train_demo(resolve(out), images, DemoRecipe(seed=seed), _stages(progress))
+    _show(write_report(metrics, resolve(report)), resolve(out), metrics)
