@@ -122,9 +122,10 @@ def _items(body: Json, path: str, name: EventName) -> tuple[EventItem, ...]:
     made = []
     for index, detail in enumerate(as_list(body.get("product_details"), f"{path}.productDetails")):
         where = f"{path}.productDetails[{index}]"
-        product = as_object(as_object(detail, where).get("product"), f"{where}.product")
+        fields = as_object(detail, where)
+        product = as_object(fields.get("product"), f"{where}.product")
         price = as_object(product.get("price_info"), f"{where}.product.priceInfo")
-        quantity = whole(detail, where, "quantity")
+        quantity = whole(fields, where, "quantity")
         made.append(
             EventItem(
                 item_id=_bare(needed(product, f"{where}.product", "id", "name")),

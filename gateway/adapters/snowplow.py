@@ -11,7 +11,7 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -244,7 +244,7 @@ def _value(transaction: Json, entities: _Entities, items: tuple[EventItem, ...],
 
 def _context(row: Json) -> Context | None:
     made = Context(
-        device_type={"mob": "mobile", "pc": "desktop", "tv": "tv"}.get(cast("str", row.get("p"))) if "p" in row else None,
+        device_type={"mob": "mobile", "pc": "desktop", "tv": "tv"}.get(text(row, "p") or ""),
         locale=text(row, "lang"),
         timezone=text(row, "tz"),
         user_agent=(text(row, "ua") or "")[:1024] or None,
