@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoModel, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
 
 from contracts.errors import ConfigurationError
 
@@ -42,6 +43,7 @@ class TextEncoder(nn.Module):
 
     def __init__(self, name: str = "minilm") -> None:
         super().__init__()
+        disable_progress_bar()
         self.encoder = AutoModel.from_pretrained(encoder_path(name), attn_implementation="eager")
         self.encoder.requires_grad_(requires_grad=False)
         self.width = int(self.encoder.config.hidden_size)

@@ -79,6 +79,11 @@ class Shopper:
         """Name of the shopper's persona."""
         return self.taste.persona.name
 
+    @property
+    def gone(self) -> tuple[int, ...]:
+        """Rows that a page would not show this visitor: in the cart, bought or dismissed."""
+        return (*self._cart, *self._bought, *self._dismissed)
+
     def _arrive(self) -> None:
         self._is_here = True
         self._sessions += 1
