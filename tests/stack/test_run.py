@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -51,7 +52,7 @@ def test_shoppers_publish_what_they_were_asked_to_and_get_pages(demo_stack: Sett
 
 
 def test_ctrl_c_on_the_way_up_leaves_nothing(tmp_path: Path) -> None:
-    groups = {
+    groups: dict[str, dict[str, Any]] = {
         "kafka": {"bootstrap_servers": free_address()},
         "triton": {"grpc_address": free_address(), "metrics_address": free_address()},
         "worker": {"metrics_address": free_address()},

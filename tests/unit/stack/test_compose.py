@@ -193,7 +193,7 @@ def test_the_model_that_triton_serves_is_the_one_that_setup_exports() -> None:
 
 
 def test_grafana_finds_its_dashboards_and_prometheus_where_compose_puts_them() -> None:
-    grafana = dict(reversed(mount) for mount in mounts(SERVICES["grafana"]))
+    grafana = {target: source for source, target in mounts(SERVICES["grafana"])}
     provisioning = ROOT / grafana["/etc/grafana/provisioning"]
     provider = yaml.safe_load(next((provisioning / "dashboards").glob("*.yml")).read_text())["providers"][0]
     assert provider["options"]["path"] in grafana

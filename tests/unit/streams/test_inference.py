@@ -95,7 +95,7 @@ def test_no_server_at_all_is_unavailable_and_the_error_type_is_the_callers() -> 
         async with InferenceClient("127.0.0.1:1", unavailable=EncoderUnavailable, timeout=EncoderUnavailable) as client:
             await client.infer("item_encoder", INPUTS, IN, OUT, deadline_s=5.0)
 
-    with pytest.raises(EncoderUnavailable, match="item_encoder at 127.0.0.1:1"):
+    with pytest.raises(EncoderUnavailable, match=r"item_encoder at 127\.0\.0\.1:1"):
         asyncio.run(run())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -82,7 +83,7 @@ def test_hidden_unknown_and_repeated_candidates_are_not_shown() -> None:
     "fields",
     [{"availability": "OUT_OF_STOCK"}, {"available_quantity": 0}, {"expire_time": NOW}, {"available_time": NOW + 1}],
 )
-def test_what_cannot_be_sold_now_is_not_shown(fields: dict[str, object]) -> None:
+def test_what_cannot_be_sold_now_is_not_shown(fields: dict[str, Any]) -> None:
     view = ItemView()
     view.apply(*catalog_record("gone", **fields))
     view.apply(*catalog_record("there"))
