@@ -7,22 +7,31 @@ its own; in the raw echo, by its own echo.
 
 from __future__ import annotations
 
-import json
 import random
 import statistics
 import threading
 import time
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
-from typing import Any
 
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+import msgspec
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from contracts.keys import message_key
 from contracts.settings import KafkaSettings
 from contracts.topics import EVENTS, PAGES
 
 VISITORS = 400
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """What the driver reads of a page, or of an event that was echoed."""
+
+    trigger_event_id: str = ""
+    event_id: str = ""
+
+
+_DECODER = msgspec.json.Decoder(_Answer)
 
 
 @dataclass
@@ -73,7 +82,6 @@ class Driver:
         ends = [self._consumer.get_watermark_offsets(partition)[1] for partition in partitions]
         self._consumer.assign([TopicPartition(p.topic, p.partition, end) for p, end in zip(partitions, ends, strict=True)])
         self._lock = threading.Lock()
-        self._sent_at: dict[str, float] = {}
         self._waiting: dict[bytes, deque[tuple[str, float]]] = defaultdict(deque)
         self._now = Measured(0, 0)
         self._stop = threading.Event()
@@ -128,21 +136,23 @@ class Driver:
         key = message_key("default", visitor)
         with self._lock:
             self._waiting[key].append((event_id, due))
-        self._producer.produce(self._topic, json.dumps(event).encode(), key=key)
+        self._producer.produce(self._topic, msgspec.json.encode(event), key=key)
         self._producer.poll(0)
 
     def _read(self) -> None:
         while not self._stop.is_set():
             message = self._consumer.poll(0.05)
-            if message is not None and message.error() is None and message.value() is not None:
-                self._answered(message, time.monotonic())
+            arrived = time.monotonic()
+            key, value = (message.key(), message.value()) if message is not None and message.error() is None else (None, None)
+            if key is not None and value is not None:
+                self._answered(key, value, arrived)
 
-    def _answered(self, message: Message, arrived: float) -> None:
-        page: dict[str, Any] = json.loads(message.value())
-        event_id = page.get("trigger_event_id") or page["event_id"]
+    def _answered(self, key: bytes, value: bytes, arrived: float) -> None:
+        answer = _DECODER.decode(value)
+        event_id = answer.trigger_event_id or answer.event_id
         with self._lock:
             self._now.pages += 1
-            waiting = self._waiting[message.key()]
+            waiting = self._waiting[key]
             if not any(event_id == waited for waited, _ in waiting):
                 return  # of an earlier load
             while waiting:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, cast
 
 import grpc
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
@@ -71,6 +71,12 @@ def finished(coroutine: Coroutine[Any, Any, Any]) -> Any:
     raise RuntimeError(message)
 
 
+def _incoming(message: Message) -> Incoming:
+    """A record that was consumed; only one that was not has no place."""
+    place = cast("tuple[int, int]", (message.partition(), message.offset()))
+    return Incoming(*place, message.key(), message.value(), message.timestamp()[1])
+
+
 class Loop:
     """Consume, work, produce, flush, commit.
 
@@ -109,19 +115,19 @@ class Loop:
                 continue
             # consume() would wait for all 63; with a timeout of 0 it takes what is there.
             messages = [first, *(m for m in self._consumer.consume(63, 0) if m.error() is None)]
+            incoming = [_incoming(message) for message in messages]
             if self._refresher is None:
-                for message in messages:
-                    self._producer.produce(self._prefix + PAGES, message.value(), key=message.key())
+                for one in incoming:
+                    self._producer.produce(self._prefix + PAGES, one.value, key=one.key)
             else:
-                self._refresh(messages, self._refresher)
+                self._refresh(incoming, self._refresher)
             self._producer.flush()
-            offsets = {m.partition(): m.offset() + 1 for m in messages}
+            offsets = {one.partition: one.offset + 1 for one in incoming}
             topic = self._prefix + EVENTS
             self._consumer.commit(offsets=[TopicPartition(topic, p, o) for p, o in offsets.items()], asynchronous=True)
 
-    def _refresh(self, messages: list[Message], refresher: Refresher) -> None:
+    def _refresh(self, incoming: list[Incoming], refresher: Refresher) -> None:
         taken_at, wall = self._clock.monotonic(), self._clock.wall_ms()
-        incoming = [Incoming(m.partition(), m.offset(), m.key(), m.value(), m.timestamp()[1]) for m in messages]
         batch = fold(
             incoming,
             self._states.get,

@@ -2,24 +2,133 @@
 
 from __future__ import annotations
 
-import statistics
-import tempfile
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from benchmarks.driver import Driver, Measured
-from benchmarks.systems import ITEMS, SYSTEMS, Bench, System, running
+from benchmarks import layers, limits
+from benchmarks.driver import Driver
+from benchmarks.systems import ITEMS, Bench, System
 from contracts.errors import VitrineError
 
 RATES = (50.0, 200.0, 500.0)
-STEPS = (600.0, 800.0, 1000.0, 1200.0, 1400.0, 1600.0, 1800.0, 2000.0, 2300.0, 2600.0)
 LIMIT_MS = 50.0
+_STARTS = {"echo": 4000.0, "inprocess": 1000.0, "triton": 1400.0, "product": 1400.0}
+_LATE_MS = 25.0  # a driver that is further behind its schedule does not send the rate that it says
 
 
 class NotAnswering(VitrineError):
     """A system did not begin to answer; the message holds the end of its log."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured.
+
+    Attributes:
+        rounds: how many times each system is measured at each rate, in turn.
+        seconds: length of one measurement.
+        limit_rounds: how many times the highest rate is looked for.
+        limit_seconds: length of one step of that search.
+        budget_seconds: no further round begins after this time.
+    """
+
+    rounds: int = 5
+    seconds: float = 5.0
+    limit_rounds: int = 3
+    limit_seconds: float = 3.0
+    budget_seconds: float = 330.0
+
+
+class Latency:
+    """Drives all systems of a running bench.
+
+    Args:
+        bench: broker, Triton and systems.
+        effort: how much to measure.
+        tell: receives a line of progress.
+    """
+
+    def __init__(self, bench: Bench, effort: Effort, tell: Callable[[str], object]) -> None:
+        items = [f"i{number}" for number in range(ITEMS)]
+        self._bench = bench
+        self._effort = effort
+        self._tell = tell
+        self.drivers = {name: Driver(system.settings.kafka, items) for name, system in bench.systems.items()}
+
+    def close(self) -> None:
+        """Close the drivers."""
+        for driver in self.drivers.values():
+            driver.close()
+
+    def warm(self) -> None:
+        """Wait until every system answers, then load it once.
+
+        Raises:
+            NotAnswering: a system does not.
+        """
+        for name, system in self._bench.systems.items():
+            _warm(system, self.drivers[name])
+            self._tell(f"{name} answers")
+
+    def measure(self) -> dict[str, Any]:
+        """All systems at all rates, round after round in turn, then the highest rates in turn."""
+        rounds = self._rounds()
+        highest = self._highest()
+        median = {name: {rate: layers.medians(found) for rate, found in rates.items()} for name, rates in rounds.items()}
+        return {
+            "rounds": rounds,
+            "median": median,
+            "highest_rate": highest,
+            "ratios": layers.ratios(rounds, highest),
+            "layers": {str(rate): layers.layer_costs(median, str(rate)) for rate in RATES},
+            "resident_mb": self._bench.resident_mb(),
+            "start_seconds": self._bench.starts(),
+        }
+
+    def _rounds(self) -> dict[str, dict[str, list[dict[str, float]]]]:
+        effort, systems = self._effort, self._bench.systems
+        figures: dict[str, dict[str, list[dict[str, float]]]] = {name: {str(rate): [] for rate in RATES} for name in systems}
+        started = time.monotonic()
+        for number in range(effort.rounds):
+            if number and time.monotonic() - started > effort.budget_seconds:
+                self._tell(f"stopped after {number} rounds: the time is used up")
+                break
+            for rate in RATES:
+                for name, system in systems.items():
+                    found = self._round(system, rate)
+                    figures[name][str(rate)].append(found)
+                    times = f"p50 {found.get('p50', float('nan')):.1f} ms  p99 {found.get('p99', float('nan')):.1f} ms"
+                    self._tell(f"round {number + 1}/{effort.rounds}  {rate:.0f}/s  {name:<10} {times}")
+        return figures
+
+    def _round(self, system: System, rate: float) -> dict[str, float]:
+        before, broker_before = system.cpu_seconds(), self._bench.broker_cpu_seconds()
+        measured = self.drivers[system.name].load(rate, self._effort.seconds)
+        used, broker_used = system.cpu_seconds() - before, self._bench.broker_cpu_seconds() - broker_before
+        return {
+            **measured.summary(),
+            "cpu_ms_per_event": round(used / max(measured.sent, 1) * 1000, 3),
+            "broker_cpu_ms_per_event": round(broker_used / max(measured.sent, 1) * 1000, 3),
+        }
+
+    def _highest(self) -> dict[str, list[float]]:
+        effort = self._effort
+        highest: dict[str, list[float]] = {name: [] for name in self._bench.systems}
+        for _ in range(effort.limit_rounds):
+            for name, driver in self.drivers.items():
+                start = highest[name][-1] if highest[name] else _STARTS[name]
+                found = limits.highest_rate(partial(self._holds, driver), start)
+                highest[name].append(found)
+                self._tell(f"highest rate of {name} with p99 < {LIMIT_MS:.0f} ms: {found:.0f}/s")
+        return highest
+
+    def _holds(self, driver: Driver, rate: float) -> bool:
+        measured = driver.load(rate, self._effort.limit_seconds)
+        is_answered = measured.unanswered == 0 and measured.sending_late_ms < _LATE_MS
+        return is_answered and measured.summary().get("p99", float("inf")) < LIMIT_MS
 
 
 def _warm(system: System, driver: Driver) -> None:
@@ -31,101 +140,3 @@ def _warm(system: System, driver: Driver) -> None:
             return
     message = f"{system.name} does not answer; the end of its log:\n{system.child.log_tail(20)}"
     raise NotAnswering(message)
-
-
-def _round(system: System, driver: Driver, rate: float, seconds: float) -> dict[str, float]:
-    before = system.cpu_seconds()
-    measured = driver.load(rate, seconds)
-    used = system.cpu_seconds() - before
-    return {**measured.summary(), "cpu_ms_per_event": round(used / max(measured.sent, 1) * 1000, 3)}
-
-
-def _holds(measured: Measured) -> bool:
-    return measured.unanswered == 0 and measured.summary().get("p99", float("inf")) < LIMIT_MS
-
-
-def _highest(driver: Driver, seconds: float) -> float:
-    """The highest step whose p99 is below the limit; a step that fails is tried once more."""
-    best = 0.0
-    for rate in STEPS:
-        if not (_holds(driver.load(rate, seconds)) or _holds(driver.load(rate, seconds))):
-            break
-        best = rate
-    return best
-
-
-def measure(rounds: int, seconds: float, tell: Callable[[str], object], systems: Sequence[str] = SYSTEMS) -> dict[str, Any]:
-    """All systems at all rates, round after round in turn, then the highest rates in turn.
-
-    Args:
-        rounds: how many times each system is measured at each rate.
-        seconds: length of one measurement.
-        tell: receives a line of progress.
-        systems: which to run.
-    """
-    with tempfile.TemporaryDirectory(prefix="vitrine-bench-") as folder, running(Path(folder), tuple(systems)) as bench:
-        items = [f"i{number}" for number in range(ITEMS)]
-        drivers = {name: Driver(system.settings.kafka, items) for name, system in bench.systems.items()}
-        try:
-            return _all(bench, drivers, rounds, seconds, tell)
-        finally:
-            for driver in drivers.values():
-                driver.close()
-
-
-def _all(
-    bench: Bench, drivers: dict[str, Driver], rounds: int, seconds: float, tell: Callable[[str], object]
-) -> dict[str, Any]:
-    for name, system in bench.systems.items():
-        _warm(system, drivers[name])
-        tell(f"{name} answers")
-    figures: dict[str, dict[str, list[dict[str, float]]]] = {name: {str(rate): [] for rate in RATES} for name in bench.systems}
-    for number in range(rounds):
-        for rate in RATES:
-            for name, system in bench.systems.items():
-                figures[name][str(rate)].append(_round(system, drivers[name], rate, seconds))
-                last = figures[name][str(rate)][-1]
-                tell(f"round {number + 1}/{rounds}, {rate:.0f}/s, {name}: p50 {last.get('p50')} p99 {last.get('p99')}")
-    highest: dict[str, list[float]] = {name: [] for name in bench.systems}
-    for _ in range(min(rounds, 3)):
-        for name in bench.systems:
-            highest[name].append(_highest(drivers[name], seconds))
-            tell(f"highest rate of {name}: {highest[name][-1]:.0f}/s")
-    return {
-        "rounds": figures,
-        "median": {name: {rate: _medians(found) for rate, found in rates.items()} for name, rates in figures.items()},
-        "highest_rate": highest,
-        "ratios": _ratios(figures, highest),
-        "resident_mb": {name: round(system.resident_mb(), 1) for name, system in bench.systems.items()},
-        "start_seconds": {
-            **{name: round(value, 2) for name, value in bench.start_seconds.items()},
-            **{name: round(system.start_seconds, 2) for name, system in bench.systems.items()},
-        },
-    }
-
-
-def _medians(rounds: list[dict[str, float]]) -> dict[str, float]:
-    names = set.intersection(*(set(found) for found in rounds))
-    return {name: round(statistics.median(found[name] for found in rounds), 3) for name in sorted(names)}
-
-
-def _ratios(
-    figures: dict[str, dict[str, list[dict[str, float]]]], highest: dict[str, list[float]]
-) -> dict[str, dict[str, list[float] | float]]:
-    """Product over hand loop with Triton, round by round: minimum, median, maximum."""
-    if not {"product", "triton"} <= set(figures):
-        return {}
-    found: dict[str, dict[str, list[float] | float]] = {}
-    for rate, ours in figures["product"].items():
-        for name in ("p50", "p99"):
-            pairs = [a[name] / b[name] for a, b in zip(ours, figures["triton"][rate], strict=True) if name in a and name in b]
-            if pairs:
-                found[f"{name} at {rate}/s"] = _spread(pairs)
-    pairs = [a / b for a, b in zip(highest["product"], highest["triton"], strict=True) if b]
-    if pairs:
-        found["highest rate"] = _spread(pairs)
-    return found
-
-
-def _spread(values: list[float]) -> dict[str, list[float] | float]:
-    return {"median": round(statistics.median(values), 3), "min": round(min(values), 3), "max": round(max(values), 3)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,22 +43,24 @@ class System:
     helpers: list[Child]
     start_seconds: float = 0.0
 
-    def processes(self) -> list[psutil.Process]:
-        """Its own process and those that work for it, with their children."""
-        found = []
-        for child in (self.child, *self.helpers):
-            if child.pid is not None and psutil.pid_exists(child.pid):
-                process = psutil.Process(child.pid)
-                found += [process, *process.children(recursive=True)]
-        return found
-
     def cpu_seconds(self) -> float:
-        """Processor time used so far, by all its processes."""
-        return sum(sum(process.cpu_times()[:2]) for process in self.processes())
+        """Processor time used so far, by its own process and those that work for it, with their children."""
+        return _cpu_seconds([process for child in (self.child, *self.helpers) for process in _processes(child)])
 
-    def resident_mb(self) -> float:
-        """Resident memory of its own process."""
-        return psutil.Process(self.child.pid or 0).memory_info().rss / 1e6
+
+def _processes(child: Child) -> list[psutil.Process]:
+    if child.pid is None or not psutil.pid_exists(child.pid):
+        return []
+    process = psutil.Process(child.pid)
+    return [process, *process.children(recursive=True)]
+
+
+def _cpu_seconds(processes: list[psutil.Process]) -> float:
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
+
+
+def _resident_mb(processes: list[psutil.Process]) -> float:
+    return sum(process.memory_info().rss for process in processes) / 1e6
 
 
 @dataclass
@@ -68,7 +70,26 @@ class Bench:
     broker: Child
     triton: Child
     systems: dict[str, System]
+    product: Settings
     start_seconds: dict[str, float]
+
+    def broker_cpu_seconds(self) -> float:
+        """Processor time that the broker used so far."""
+        return _cpu_seconds(_processes(self.broker))
+
+    def resident_mb(self) -> dict[str, float]:
+        """Resident memory by process, megabytes; Triton's models run in processes of their own."""
+        found = {
+            "broker": _resident_mb(_processes(self.broker)),
+            "triton and its models": _resident_mb(_processes(self.triton)),
+        }
+        found |= {name: _resident_mb(_processes(system.child)) for name, system in self.systems.items()}
+        return {name: round(value, 1) for name, value in found.items()}
+
+    def starts(self) -> dict[str, float]:
+        """Seconds from the start of a process to its first answer."""
+        found = {**self.start_seconds, **{name: system.start_seconds for name, system in self.systems.items()}}
+        return {name: round(value, 2) for name, value in found.items()}
 
 
 def _settings(base: Settings, name: str) -> Settings:
@@ -83,45 +104,58 @@ def _settings(base: Settings, name: str) -> Settings:
 @contextmanager
 def running(var: Path, names: tuple[str, ...] = SYSTEMS) -> Iterator[Bench]:
     """Start everything on free ports; stop it afterwards. Triton follows the product's item topic."""
-    base = overridden(
-        Settings(),
-        {
-            "kafka": {"bootstrap_servers": free_address()},
-            "triton": {"grpc_address": free_address(), "metrics_address": free_address(), "ranker_deadline_ms": 5000.0},
-            "stack": {"var": var, "controller_port": free_port()},
-            "worker": {"data_dir": var / "worker"},
-        },
-    )
+    base = _base(var)
     product = _settings(base, "product")
+    all_settings = {name: product if name == "product" else _settings(base, name) for name in names}
     ensure_exported(product)
     broker, server = Broker(base), TritonServer(product)
     children: list[Child] = []
-    seconds: dict[str, float] = {}
     try:
         broker.prepare()
         children.append(broker.child())
-        seconds["broker"] = _timed(lambda: (children[0].start(), broker.wait_until_answering(children[0])))
-        all_settings = {name: product if name == "product" else _settings(base, name) for name in names}
-        for settings in {**all_settings, "product": product}.values():
-            declare_topics(settings.kafka)
-            _declare_changelog(settings)
-        publish_items(product, ITEMS)
+        broker_seconds = _timed(children[0], broker.wait_until_answering)
+        _fill(all_settings, product)
         server.prepare()
         children.append(server.child())
-        seconds["triton"] = _timed(lambda: (children[1].start(), server.wait_until_ready(children[1])))
+        seconds = {"broker": broker_seconds, "triton": _timed(children[1], server.wait_until_ready)}
         systems = {name: _start(name, settings, children[1], var) for name, settings in all_settings.items()}
         children += [system.child for system in systems.values()]
-        yield Bench(children[0], children[1], systems, seconds)
+        yield Bench(children[0], children[1], systems, product, seconds)
     finally:
         for child in reversed(children):
             child.stop(8)
         server.remove_shared_memory()
 
 
-def _timed(action: object) -> float:
+def _base(var: Path) -> Settings:
+    return overridden(
+        Settings(),
+        {
+            "kafka": {"bootstrap_servers": free_address()},
+            # Late answers must be waited for: a fallback page would be a fast one.
+            "triton": {"grpc_address": free_address(), "metrics_address": free_address(), "ranker_deadline_ms": 5000.0},
+            "stack": {"var": var, "controller_port": free_port()},
+            "worker": {"data_dir": var / "worker"},
+        },
+    )
+
+
+def _timed(child: Child, wait: Callable[[Child], object]) -> float:
+    """Start; seconds until it answers."""
     started = time.monotonic()
-    action()  # type: ignore[operator]
+    child.start()
+    wait(child)
     return time.monotonic() - started
+
+
+def _fill(all_settings: dict[str, Settings], product: Settings) -> None:
+    """Topics of every system, and the items where a model reads them."""
+    for settings in {**all_settings, "product": product}.values():
+        declare_topics(settings.kafka)
+        _declare_changelog(settings)
+    publish_items(product, ITEMS)
+    if "inprocess" in all_settings:
+        publish_items(all_settings["inprocess"], ITEMS)
 
 
 def _declare_changelog(settings: Settings) -> None:

@@ -14,7 +14,7 @@ from contracts.errors import BrokerUnavailable
 from contracts.kafka_client import kafka_python_options
 from contracts.settings import KafkaSettings
 
-CONNECT_MS = 8_000
+CONNECT_MS = 5_000
 _WAIT_MS = 200
 
 

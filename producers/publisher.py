@@ -22,7 +22,7 @@ from contracts.settings import KafkaSettings
 from contracts.topics import CATALOG, ERASURES, EVENTS
 
 _ACK_SECONDS = 30.0
-_CONNECT_MS = 8_000
+_CONNECT_MS = 5_000
 
 
 class Acknowledgement:
