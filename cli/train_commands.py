@@ -76,3 +76,33 @@ def demo(
     with _progress() as progress:
         metrics = train_demo(resolve(out), images, DemoRecipe(seed=seed), _stages(progress))
     _show(write_report(metrics, resolve(report)), resolve(out), metrics)
+
+
+@TRAIN.command("clicks")
+def clicks(
+    sessions: Annotated[Path, typer.Option(help="Table SessionId, ItemId, Time (tab-separated, perhaps .gz).")],
+    name: Annotated[str, typer.Option(help="Name of the artefact, a folder below var/artefacts.")],
+    dim: Annotated[int, typer.Option(min=8, help="Width of the item vectors.")] = 64,
+    epochs: Annotated[int, typer.Option(min=1)] = 8,
+    seed: Annotated[int, typer.Option(help="Of weights and order.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="Threads that torch uses.")] = 2,
+) -> None:
+    """Train on a table of clicks; items without text or picture are then served by behaviour alone.
+
+    Serve it with VITRINE_MODEL__PATH=var/artefacts/NAME.
+    """
+    import json
+
+    from contracts.settings import Settings, resolve
+    from training.clicks import ClicksRecipe, train_clicks
+    from training.demo_recommender import Recipe
+
+    _prepare(threads)
+    var = resolve(Settings().stack.var)
+    folder, report = var / "artefacts" / name, var / "reports" / name / "report.json"
+    recipe = ClicksRecipe(dim=dim, seed=seed, recommender=Recipe(epochs=epochs, modality_dropout=0.0))
+    with _progress() as progress:
+        metrics = train_clicks(sessions, folder, recipe, _stages(progress))
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    _show(report, folder, metrics)
