@@ -29,6 +29,7 @@ class _Eligibility(msgspec.Struct):
     item: CatalogItem | None = None
 
 
+_PRIVATE = ("cost", "sponsored")
 _ELIGIBILITY = msgspec.json.Decoder(_Eligibility)
 
 
@@ -131,8 +132,13 @@ class Catalogue:
         return self._entries.get(message_key(tenant, item_id))
 
     def shown(self, item: CatalogItem) -> dict[str, Any]:
-        """The item as JSON, with `image_url` that a browser can load; without addresses of this machine's files."""
+        """The item as JSON for a browser: pictures that it can load, and nothing that is the shop's own business.
+
+        Left out: what the shop paid, what its campaigns bid, addresses of this machine's files.
+        """
         shown: dict[str, Any] = msgspec.to_builtins(item)
+        for name in _PRIVATE:
+            shown.pop(name, None)
         urls = [url for image in item.images if (url := self.picture_url(image.uri)) is not None]
         shown["images"] = [{"uri": url} for url in urls]
         shown["image_url"] = urls[0] if urls else None

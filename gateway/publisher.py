@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from contracts.errors import BrokerUnavailable
 from contracts.kafka_client import aiokafka_options
@@ -68,6 +68,7 @@ class KafkaPublisher:
         self._metrics = metrics
         self._producer: Any = None
         self._connecting: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
         self._last_probe: tuple[float, bool] = (0.0, False)
         self.pending = 0
         metrics.pending.set_function(lambda: self.pending)
@@ -82,9 +83,9 @@ class KafkaPublisher:
             self._connecting.cancel()
             await asyncio.gather(self._connecting, return_exceptions=True)
         if self._producer is not None:
-            with contextlib.suppress(KafkaError, TimeoutError):
-                await asyncio.wait_for(self._producer.stop(), self._timeout)
+            await self._close(self._producer)
             self._producer = None
+        await asyncio.gather(*self._closing, return_exceptions=True)
 
     async def _connect(self) -> None:
         pause = _RETRY_SECONDS
@@ -133,15 +134,36 @@ class KafkaPublisher:
         except (TimeoutError, KafkaError, OSError) as error:
             left = f"{waiting.left} of {len(records)} records were not acknowledged"
             message = f"{left} within {self._timeout:g} s ({type(error).__name__})"
-            raise self._failed(message) from error
+            raise self._failed(message, error) from error
         if waiting.cause is not None:
             message = f"{type(waiting.cause).__name__}: {waiting.cause}"
-            raise self._failed(message) from waiting.cause
+            raise self._failed(message, waiting.cause) from waiting.cause
         self._metrics.publish.observe(loop.time() - began)
 
-    def _failed(self, reason: str) -> BrokerUnavailable:
+    def _failed(self, reason: str, cause: BaseException | None = None) -> BrokerUnavailable:
         self._metrics.publish_failures.inc()
+        if isinstance(cause, KafkaError) and not cause.retriable and not isinstance(cause, MessageSizeTooLargeError):
+            self._renew(cause)
         return BrokerUnavailable(reason)
+
+    def _renew(self, cause: KafkaError) -> None:
+        """Replace a producer that the broker will refuse from now on.
+
+        After a gap in its sequence, or when the broker has forgotten its number, an idempotent producer never gets
+        another batch through; a new one starts a new sequence.
+        """
+        if self._producer is None:
+            return
+        _LOG.warning("the producer is replaced", extra={"error": f"{type(cause).__name__}: {cause}"})
+        old, self._producer = self._producer, None
+        self._connecting = asyncio.create_task(self._connect())
+        closing = asyncio.create_task(self._close(old))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+
+    async def _close(self, producer: Any) -> None:
+        with contextlib.suppress(KafkaError, TimeoutError):
+            await asyncio.wait_for(producer.stop(), self._timeout)
 
     async def is_reachable(self) -> bool:
         """See :class:`Publish`; asks the broker at most every two seconds."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -10,10 +12,15 @@ from typing import Any
 import httpx
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from prometheus_client import CollectorRegistry
 
 from contracts.catalog import CatalogItem, ItemEmbedding, encode
+from contracts.errors import BrokerUnavailable
 from contracts.settings import Settings
 from contracts.topics import CATALOG, DEAD_LETTERS, ERASURES, EVENTS, ITEM_EMBEDDINGS, PAGES
+from gateway.ingest import Outgoing
+from gateway.metrics import GatewayMetrics
+from gateway.publisher import KafkaPublisher
 from stack.addresses import free_address, free_port
 from stack.broker import Broker
 from stack.declaration import declare_topics
@@ -224,6 +231,36 @@ def test_a_dead_letter_is_shown_with_its_reason_and_sent_again(
         assert (again.key, again.value, again.headers) == (b"default|v", b'{"event_name": "vu"}', [("traceparent", b"t")])
         assert client.post(f"/v1/ops/dead-letters/{place.partition}/999/replay").status_code == 404
         assert client.post("/v1/ops/dead-letters/99/0/replay").status_code == 404
+
+
+async def published(publisher: KafkaPublisher, value: bytes) -> int:
+    """Publish until it is taken; how often it was refused before."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        for refused in itertools.count():
+            try:
+                await publisher.publish(EVENTS, [Outgoing(b"default|v", value)])
+            except BrokerUnavailable:
+                await asyncio.sleep(0.05)
+            else:
+                return refused
+    raise AssertionError
+
+
+def test_a_producer_that_the_broker_refuses_for_good_is_replaced(settings: Settings) -> None:
+    async def scenario() -> int:
+        publisher = KafkaPublisher(settings.kafka, 5.0, 100, GatewayMetrics.create(CollectorRegistry()))
+        await publisher.start()
+        await published(publisher, b"1")
+        # A batch that got a number and was then given up leaves a gap, which the broker never forgives.
+        (place,) = publisher._producer._txn_manager._sequence_numbers
+        publisher._producer._txn_manager.increment_sequence_number(place, 7)
+        refused = await published(publisher, b"2")
+        assert publisher.pending == 0
+        await publisher.stop()
+        return refused
+
+    assert asyncio.run(scenario()) >= 1
+    assert [record.value for record in records(settings, EVENTS)] == [b"1", b"2"]
 
 
 def test_while_the_broker_is_away_nothing_is_accepted_and_nothing_accepted_is_lost(

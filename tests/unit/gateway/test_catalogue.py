@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry
 
-from contracts.catalog import CatalogItem, Image, ItemEmbedding, Rating, encode
+from contracts.catalog import CatalogItem, Image, ItemEmbedding, Rating, Sponsored, encode
 from gateway.catalogue import Catalogue
 from gateway.follower import Followed
 from gateway.metrics import GatewayMetrics
@@ -82,6 +82,12 @@ def test_pictures_get_addresses_that_a_browser_can_load(catalogue: Catalogue) ->
     assert catalogue.picture_url("file:var/shop/uploads/x.jpg") == "/uploads/x.jpg"
     assert catalogue.picture_url("https://cdn.example/x.jpg") == "https://cdn.example/x.jpg"
     assert catalogue.picture_url("javascript:alert(1)") is None
+
+
+def test_a_browser_never_sees_what_the_shop_paid_or_bids(catalogue: Catalogue) -> None:
+    shown = catalogue.shown(CatalogItem("p", "P", price=9.0, cost=3.5, sponsored=Sponsored("c", bid=0.4)))
+    assert shown["price"] == 9.0
+    assert not {"cost", "sponsored"} & set(shown)
 
 
 def test_categories_are_paths_by_whole_steps(catalogue: Catalogue) -> None:
