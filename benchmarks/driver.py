@@ -71,7 +71,7 @@ class Driver:
         self._items = items
         self._rng = random.Random(seed)
         self._run = self._rng.randrange(1 << 40)
-        common = {"bootstrap.servers": settings.bootstrap_servers, "log_level": 3}
+        common = {"bootstrap.servers": settings.bootstrap_servers, "log_level": 0}
         # librdkafka's own default partitioner would send a visitor elsewhere than every other client does.
         self._producer = Producer({**common, "linger.ms": 0, "acks": "all", "partitioner": "murmur2_random"})
         self._consumer = Consumer(

@@ -64,7 +64,7 @@ class Latency:
             driver.close()
 
     def warm(self) -> None:
-        """Wait until every system answers, then load it once.
+        """Start one system after the other, wait until it answers, then load it once.
 
         Raises:
             NotAnswering: a system does not.
@@ -126,15 +126,16 @@ class Latency:
         return highest
 
     def _holds(self, driver: Driver, rate: float) -> bool:
-        measured = driver.load(rate, self._effort.limit_seconds)
+        measured = driver.load(rate, self._effort.limit_seconds, drain_seconds=1.0)
         is_answered = measured.unanswered == 0 and measured.sending_late_ms < _LATE_MS
         return is_answered and measured.summary().get("p99", float("inf")) < LIMIT_MS
 
 
 def _warm(system: System, driver: Driver) -> None:
     started = time.monotonic()
+    system.child.start()
     while time.monotonic() - started < 60:
-        if driver.load(20, 0.5, 1.0).unanswered == 0:
+        if driver.load(10, 0.1, 0.1).unanswered == 0:
             system.start_seconds = time.monotonic() - started
             driver.load(200, 3.0)
             return

@@ -10,7 +10,7 @@ RATES = (
 
 
 def highest_rate(holds: Callable[[float], bool], start: float, rates: Sequence[float] = RATES) -> float:
-    """The highest of `rates` that holds, found by walking up or down from `start`; 0 if the lowest does not hold.
+    """The highest of `rates` that holds, walking up from `start` or halving below it; 0 if none does.
 
     A rate that fails is tried a second time before it counts as failed: one pause of the machine is no limit of a system.
 
@@ -28,8 +28,11 @@ def highest_rate(holds: Callable[[float], bool], start: float, rates: Sequence[f
         while place + 1 < len(rates) and surely(place + 1):
             place += 1
         return rates[place]
-    while place > 0:
-        place -= 1
-        if surely(place):
-            return rates[place]
-    return 0.0
+    holds_at, fails_at = -1, place
+    while fails_at - holds_at > 1:
+        middle = (holds_at + fails_at) // 2
+        if surely(middle):
+            holds_at = middle
+        else:
+            fails_at = middle
+    return rates[holds_at] if holds_at >= 0 else 0.0

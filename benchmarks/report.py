@@ -29,15 +29,15 @@ def show(found: dict[str, Any], console: Console) -> None:
 
 def _latency(found: dict[str, Any]) -> Table:
     table = Table(title="event to page, ms (median of the rounds)", box=None, title_justify="left")
-    table.add_column("system")
-    rates = list(next(iter(found["median"].values())))
-    for rate in rates:
-        for name in ("p50", "p95", "p99", "p99.9"):
-            table.add_column(f"{name} @{float(rate):.0f}", justify="right")
-    table.add_column("highest ev/s", justify="right")
-    for system, by_rate in found["median"].items():
-        cells = [_number(by_rate[rate].get(name)) for rate in rates for name in ("p50", "p95", "p99", "p999")]
-        table.add_row(TITLES[system], *cells, f"{statistics.median(found['highest_rate'][system]):.0f}")
+    for header in ("events/s", "system", "p50", "p95", "p99", "p99.9", "CPU ms an event"):
+        table.add_column(header, justify="left" if header == "system" else "right")
+    for rate in next(iter(found["median"].values())):
+        for system, by_rate in found["median"].items():
+            names = ("p50", "p95", "p99", "p999", "cpu_ms_per_event")
+            table.add_row(f"{float(rate):.0f}", TITLES[system], *(_number(by_rate[rate].get(name)) for name in names))
+        table.add_section()
+    for system, highest in found["highest_rate"].items():
+        table.add_row(f"{statistics.median(highest):.0f}", f"{TITLES[system]}: highest with p99 < 50 ms")
     return table
 
 

@@ -103,7 +103,10 @@ def _settings(base: Settings, name: str) -> Settings:
 
 @contextmanager
 def running(var: Path, names: tuple[str, ...] = SYSTEMS) -> Iterator[Bench]:
-    """Start everything on free ports; stop it afterwards. Triton follows the product's item topic."""
+    """Start broker and Triton on free ports, and stop everything afterwards; the systems are started by who measures them.
+
+    Triton follows the product's item topic.
+    """
     base = _base(var)
     product = _settings(base, "product")
     all_settings = {name: product if name == "product" else _settings(base, name) for name in names}
@@ -118,7 +121,7 @@ def running(var: Path, names: tuple[str, ...] = SYSTEMS) -> Iterator[Bench]:
         server.prepare()
         children.append(server.child())
         seconds = {"broker": broker_seconds, "triton": _timed(children[1], server.wait_until_ready)}
-        systems = {name: _start(name, settings, children[1], var) for name, settings in all_settings.items()}
+        systems = {name: _system(name, settings, children[1], var) for name, settings in all_settings.items()}
         children += [system.child for system in systems.values()]
         yield Bench(children[0], children[1], systems, product, seconds)
     finally:
@@ -165,8 +168,7 @@ def _declare_changelog(settings: Settings) -> None:
     admin.close()
 
 
-def _start(name: str, settings: Settings, triton: Child, var: Path) -> System:
+def _system(name: str, settings: Settings, triton: Child, var: Path) -> System:
     module = ["streams"] if name == "product" else ["benchmarks.hand_loop", name, "product."]
     child = Child(name, [sys.executable, "-m", *module], child_environment(settings), var / "log" / f"{name}.log", ROOT)
-    child.start()
     return System(name, settings, child, [triton] if name in ("triton", "product") else [])
