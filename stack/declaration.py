@@ -11,7 +11,7 @@ import sys
 from kafka import errors
 from kafka.admin import KafkaAdminClient
 
-from contracts.errors import ConfigurationError
+from contracts.errors import BrokerUnavailable, ConfigurationError, VitrineError
 from contracts.kafka_client import kafka_python_options
 from contracts.settings import KafkaSettings, Settings
 from contracts.topics import TOPICS
@@ -25,28 +25,39 @@ def declare_topics(settings: KafkaSettings) -> list[str]:
 
     Returns:
         The names that were created, with the prefix.
+
+    Raises:
+        BrokerUnavailable: no broker answers, or it refuses.
     """
-    admin = KafkaAdminClient(**kafka_python_options(settings))
     try:
-        present = set(admin.list_topics())
-        missing = {
-            settings.topic_prefix + topic.name: {
-                "num_partitions": settings.partitions,
-                "replication_factor": settings.replication_factor,
-                "configs": topic.config(),
-            }
-            for topic in TOPICS
-            if settings.topic_prefix + topic.name not in present
+        admin = KafkaAdminClient(**kafka_python_options(settings))
+        try:
+            return _create_missing(admin, settings)
+        finally:
+            admin.close()
+    except errors.KafkaError as error:
+        message = f"the topics could not be declared at VITRINE_KAFKA__BOOTSTRAP_SERVERS={settings.bootstrap_servers}: {error}"
+        raise BrokerUnavailable(message) from error
+
+
+def _create_missing(admin: KafkaAdminClient, settings: KafkaSettings) -> list[str]:
+    present = set(admin.list_topics())
+    missing = {
+        settings.topic_prefix + topic.name: {
+            "num_partitions": settings.partitions,
+            "replication_factor": settings.replication_factor,
+            "configs": topic.config(),
         }
-        if missing:
-            try:
-                admin.create_topics(missing, wait_for_metadata=True)
-            except errors.TopicAlreadyExistsError:  # another process declared them meanwhile
-                admin.wait_for_topics(list(missing))
-            log.info("topics declared", extra={"topics": sorted(missing)})
-        return sorted(missing)
-    finally:
-        admin.close()
+        for topic in TOPICS
+        if settings.topic_prefix + topic.name not in present
+    }
+    if missing:
+        try:
+            admin.create_topics(missing, wait_for_metadata=True)
+        except errors.TopicAlreadyExistsError:  # another process declared them meanwhile
+            admin.wait_for_topics(list(missing))
+        log.info("topics declared", extra={"topics": sorted(missing)})
+    return sorted(missing)
 
 
 def main() -> int:
@@ -54,12 +65,9 @@ def main() -> int:
     configure("declaration")
     try:
         declare_topics(Settings().kafka)
-    except ConfigurationError as error:
+    except VitrineError as error:
         sys.stderr.write(f"vitrine: {error}\n")
-        return 2
-    except errors.KafkaError as error:
-        sys.stderr.write(f"vitrine: the topics could not be declared: {error}\n")
-        return 1
+        return 2 if isinstance(error, ConfigurationError) else 1
     return 0
 
 

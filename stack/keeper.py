@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from contracts.errors import DependencyError
 from stack.health import Backoff, HealthJudge, HealthRule, Verdict
 from stack.process import Child
 from stack.status import ProcessStatus
@@ -127,12 +128,19 @@ class Keeper:
         else:
             verdict = self._judge.observe(is_good, time.monotonic())
         if self._judge.is_healthy and not self.has_been_ready.is_set():
-            await asyncio.to_thread(self.service.ready)
-            self.has_been_ready.set()
+            await self._first_time()
         if self._judge.is_healthy is not was:
             log.info("health changed", extra={"process_name": self.service.name, "healthy": self._judge.is_healthy})
             self._changed()
         return verdict
+
+    async def _first_time(self) -> None:
+        try:
+            await asyncio.to_thread(self.service.ready)
+        except DependencyError as error:  # it answers, but not everything yet: the next probe tries again
+            log.warning("not ready yet", extra={"process_name": self.service.name, "reason": str(error)})
+        else:
+            self.has_been_ready.set()
 
     async def _replace(self, why: str) -> None:
         child = self._child

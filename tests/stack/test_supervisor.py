@@ -18,6 +18,7 @@ import pytest
 from contracts.settings import ROOT, Settings
 from stack import control
 from stack.addresses import free_address, free_port
+from stack.declaration import declare_topics
 from stack.environment import child_environment, overridden
 from stack.status import Status
 from stack.triton import SHARED_MEMORY, TritonServer
@@ -201,7 +202,8 @@ def test_a_port_that_somebody_else_has_is_named_with_its_setting(tmp_path: Path)
 
 
 def test_two_stacks_live_side_by_side_and_data_outlives_a_restart(tmp_path: Path) -> None:
-    one, two = (free_settings(tmp_path / name, **KAFKA_ONLY) for name in ("one", "two"))
+    one = free_settings(tmp_path / "one", **KAFKA_ONLY)
+    two = free_settings(tmp_path / "two", **KAFKA_ONLY)
     try:
         assert start(one).is_healthy
         assert start(two).is_healthy
@@ -211,3 +213,21 @@ def test_two_stacks_live_side_by_side_and_data_outlives_a_restart(tmp_path: Path
     finally:
         control.stop(one)
         control.stop(two)
+
+
+def test_a_cluster_of_ones_own_is_used_and_not_started(broker: str, tmp_path: Path) -> None:
+    settings = free_settings(tmp_path, kafka=False, triton=False, workers=0, prometheus=True)
+    settings = overridden(settings, {"kafka": {"bootstrap_servers": broker, "topic_prefix": "own."}})
+    try:
+        status = start(settings)
+        assert [process.name for process in status.processes] == ["prometheus"]
+        assert status.addresses["broker"] == broker
+        assert declare_topics(settings.kafka) == []  # the start declared them
+    finally:
+        control.stop(settings)
+
+
+def test_a_cluster_that_does_not_answer_is_named_with_its_setting(tmp_path: Path) -> None:
+    settings = free_settings(tmp_path, kafka=False, triton=False, workers=0)
+    with pytest.raises(control.StackFailed, match="VITRINE_KAFKA__BOOTSTRAP_SERVERS"):
+        start(settings)
