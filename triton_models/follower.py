@@ -81,6 +81,7 @@ class ItemFollower(threading.Thread):
             reconnect_backoff_max_ms=1000,
             request_timeout_ms=10_000,
             bootstrap_timeout_ms=2000,
+            check_crcs=False,  # in pure Python it takes longer than all else; TCP and the broker check too
             max_partition_fetch_bytes=4 * 1024 * 1024,
             **kafka_python_options(self._settings),
         )

@@ -15,7 +15,8 @@ import numpy as np
 from fusion.features import ItemFacts, ItemTable, behaviour_part, fact_columns
 from triton_models.columns import Columns
 from triton_models.index import NOBODY, Floats, Ints, VectorIndex, tie_breaker
-from triton_models.views import View, make_view
+from triton_models.order import Order
+from triton_models.views import View, make_view, popularity_number
 
 START = 1024
 MAX_VIEWS = 256
@@ -62,6 +63,8 @@ class LiveItems:
         self._rows: dict[int, int] = {}
         self._free: list[int] = []
         self._views: dict[tuple[int, int], View] = {}
+        self._popular = Order()
+        self._cold = Order()
         self.columns = Columns(dim, START)
 
     def __len__(self) -> int:
@@ -113,10 +116,19 @@ class LiveItems:
             self._free.extend(gone)
             self.columns.is_eligible[gone] = False
             self.columns.keys[gone] = 0
-            self._write(rows, prepared)
+            written = self._write(rows, prepared)
+            self._sort(np.array(gone, np.int64), written)
             self.eligible_count = int(np.count_nonzero(self.columns.is_eligible))
             self.version = self.version if version is None else version
             self._views.clear()
+
+    def _sort(self, gone: Ints, written: Ints) -> None:
+        """Keep the orders that the views draw on."""
+        columns, changed = self.columns, np.concatenate((gone, written))
+        ties = columns.ties[written]
+        self._popular.change(changed, written, popularity_number(columns.table.popularity[written], ties), len(columns))
+        is_cold = columns.is_cold[written]
+        self._cold.change(changed, written[is_cold], ties[is_cold], len(columns))
 
     def _prepare(self, items: Sequence[ItemRow]) -> ItemTable:
         """The table of the new rows alone, made before the lock is taken."""
@@ -129,9 +141,10 @@ class LiveItems:
         facts: dict[str, Any] = dict(fact_columns([item.facts for item in items]))
         return ItemTable(fused, text, image, behaviour, **facts)
 
-    def _write(self, items: Sequence[ItemRow], prepared: ItemTable) -> None:
+    def _write(self, items: Sequence[ItemRow], prepared: ItemTable) -> Ints:
+        """Write the columns and the index; the rows that the items have."""
         if not items:
-            return
+            return NOBODY
         rows = np.array([self._row_for(item.key) for item in items], np.int64)
         keys = np.array([item.key for item in items], np.int64)
         columns = self.columns
@@ -144,6 +157,7 @@ class LiveItems:
         columns.is_eligible[rows] = [item.is_eligible for item in items]
         columns.is_cold[rows] = [item.weights[2] == 0.0 for item in items]
         self._index.write(rows, keys, prepared.fused)
+        return rows
 
     def _row_for(self, key: int) -> int:
         row = self._rows.get(key)
@@ -167,7 +181,7 @@ class LiveItems:
                 mask &= columns.table.department == category
             if len(self._views) >= MAX_VIEWS:
                 self._views.clear()
-            found = self._views[tenant, category] = make_view(mask, columns.table, columns.ties, columns.is_cold)
+            found = self._views[tenant, category] = make_view(mask, columns.table, self._popular.rows, self._cold.rows)
         return found
 
     def search(self, queries: Floats, k: int, views: Sequence[View], excluded: Sequence[Ints] | None = None) -> Ints:

@@ -14,6 +14,7 @@ from triton_models.index import Floats
 from triton_models.items import ItemRow
 
 _LENGTH_TOLERANCE = 0.01
+_LARGEST = 2.0  # components of vectors of length 1, with room for rounding
 
 
 class Change(NamedTuple):
@@ -62,9 +63,8 @@ def _vector(record: ItemEmbedding, name: str, dim: int, *, may_miss: bool = Fals
     if len(values) != dim:
         message = f"$.{name}: {len(values)} numbers, expected {dim}"
         raise InvalidField(message, path=f"$.{name}")
-    with np.errstate(over="ignore"):  # too large for 32 bits becomes infinite, which is refused next
-        vector = np.array(values, np.float32)
-    if not np.isfinite(vector).all():
-        message = f"$.{name}: holds a number that is not finite"
+    vector = np.array(values)
+    if not np.abs(vector).max() <= _LARGEST:  # also where it is not a number
+        message = f"$.{name}: holds a number beyond ±2"
         raise InvalidField(message, path=f"$.{name}")
-    return vector
+    return vector.astype(np.float32)

@@ -7,10 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from fusion.features import ItemTable
-from triton_models.index import Ints, Mask
+from triton_models.index import Floats, Ints, Mask
 
 POPULAR = 512  # most items looked at for the spread
-_LOW = np.int64(31)
 
 
 class View(NamedTuple):
@@ -19,7 +18,7 @@ class View(NamedTuple):
     Attributes:
         mask: [C], True where a row may answer.
         popular: rows, the most popular of each department first, then the second of each, and so on.
-        cold: rows of items without behaviour, by key.
+        cold: rows of items without behaviour, in an order of their keys.
     """
 
     mask: Mask
@@ -27,28 +26,26 @@ class View(NamedTuple):
     cold: Ints
 
 
-def make_view(mask: Mask, table: ItemTable, ties: Ints, is_cold: Mask) -> View:
+def popularity_number(popularity: Floats, ties: Ints) -> Ints:
+    """Numbers whose ascending order is: most popular first, then by tie breaker."""
+    # Popularity is not negative, so the bits of its float order like numbers.
+    return (-np.abs(popularity).view(np.int32).astype(np.int64) << np.int64(31)) | ties
+
+
+def make_view(mask: Mask, table: ItemTable, popular: Ints, cold: Ints) -> View:
     """Collect a view; which row an item has makes no difference to the order.
 
     Args:
         mask: [C], True where a row may answer.
         table: the items.
-        ties: [C], what orders equal items.
-        is_cold: [C], True where an item has no behaviour yet.
+        popular: all rows, the most popular first.
+        cold: rows without behaviour.
     """
-    rows = np.flatnonzero(mask)
-    cold = np.flatnonzero(mask & is_cold)
-    return View(mask, _spread(_most_popular(rows, table, ties), table), cold[np.argsort(ties[cold])])
-
-
-def _most_popular(rows: Ints, table: ItemTable, ties: Ints) -> Ints:
-    """At most `POPULAR` rows, the most popular first."""
-    # Popularity is not negative, so the bits of its float order like numbers.
-    order = (-table.popularity[rows].view(np.int32).astype(np.int64) << _LOW) | ties[rows]
-    if len(rows) > POPULAR:
-        few = np.argpartition(order, POPULAR)[:POPULAR]
-        rows, order = rows[few], order[few]
-    return rows[np.argsort(order)]
+    found = popular[: 8 * POPULAR]
+    found = found[mask[found]]
+    if len(found) < POPULAR:
+        found = popular[mask[popular]]
+    return View(mask, _spread(found[:POPULAR], table), cold[mask[cold]])
 
 
 def _spread(rows: Ints, table: ItemTable) -> Ints:
