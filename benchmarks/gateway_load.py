@@ -209,11 +209,12 @@ def measure(settings: Settings, gateway: Child, rate: float, batch: int, seconds
     """One load, compared with the topic."""
     process = psutil.Process(gateway.pid)
     load = Load("127.0.0.1", settings.gateway.port, rate, batch, outstanding)
-    before, cpu = written(settings), process.cpu_times()
+    before, cpu, own = written(settings), process.cpu_times(), time.process_time()
     began = time.monotonic()
     outcome = uvloop.run(load.run(seconds))
     elapsed = time.monotonic() - began
-    spent = process.cpu_times()
+    spent, driver_seconds = process.cpu_times(), time.process_time() - own
+    gateway_seconds = spent.user + spent.system - cpu.user - cpu.system
     latencies = np.array(outcome.latencies or [float("nan")])
     in_topic = written(settings) - before
     return {
@@ -231,7 +232,9 @@ def measure(settings: Settings, gateway: Child, rate: float, batch: int, seconds
             name: round(float(np.percentile(latencies, point)), 2)
             for name, point in (("p50", 50), ("p90", 90), ("p99", 99), ("p99.9", 99.9), ("max", 100))
         },
-        "gateway_cpu_share": round((spent.user + spent.system - cpu.user - cpu.system) / elapsed, 3),
+        "gateway_cpu_share": round(gateway_seconds / elapsed, 3),
+        "gateway_cpu_ms_per_event": round(gateway_seconds * 1000 / max(1, outcome.accepted), 4),
+        "driver_cpu_share": round(driver_seconds / elapsed, 3),
         "gateway_rss_mb": round(process.memory_info().rss / 1e6, 1),
     }
 
