@@ -36,8 +36,12 @@ def load(
         Path,
         typer.Argument(help="Items as JSON lines (.jsonl, .gz, -), or a folder with products_44446.csv.gz and images_224.tar."),
     ],
+    *,
     tenant: Tenant = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many items.")] = None,
+    inline: Annotated[
+        bool, typer.Option(help="Send photos of a folder inside the records, for a catalogue worker on another machine.")
+    ] = False,
     again: Annotated[bool, typer.Option(help="Publish also what is recommendable already, unchanged.")] = False,
     wait: Annotated[
         bool, typer.Option(help="Wait until all items are encoded, with a progress bar and items per second.")
@@ -50,13 +54,15 @@ def load(
 
     Pictures of a folder are unpacked under var/photos, from where the catalogue worker may read them.
     """
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from consumers.embeddings import EncodingProgress
     from contracts.settings import Settings
 
     settings = Settings()
-    items = list(islice(_items(source, tenant, settings), limit))
+    with Console(stderr=True).status(f"reading {source}"):
+        items = list(islice(_items(source, tenant, settings, inline=inline), limit))
     left = items if again else _missing(items, settings)
     if len(left) < len(items):
         typer.echo(f"{len(items) - len(left)} items are recommendable already")
@@ -72,15 +78,16 @@ def load(
             typer.echo(f"{len(left)} items published")
 
 
-def _items(source: Path, tenant: str | None, settings: Settings) -> Iterator[CatalogItem]:
+def _items(source: Path, tenant: str | None, settings: Settings, *, inline: bool) -> Iterator[CatalogItem]:
     import msgspec
 
     from contracts.settings import resolve
     from producers.readers import fashion, jsonl
 
     if source.is_dir():
-        photos = fashion.extract_photos(source, resolve(settings.stack.var) / "photos" / source.resolve().name)
-        yield from fashion.read_items(source, tenant or settings.tenant_id, photos)
+        # Under the project's own var/: from there the catalogue worker may read files.
+        with fashion.Photos(source, resolve(Path("var")) / "photos" / source.resolve().name) as photos:
+            yield from fashion.read_items(source, tenant or settings.tenant_id, photos.path, inline=inline)
         return
     for item in jsonl.read_items(source):
         yield item if tenant is None else msgspec.structs.replace(item, tenant_id=tenant)

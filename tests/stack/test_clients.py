@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,14 +19,14 @@ from consumers.dead_letters import DeadLetter, DeadLetterBox
 from consumers.embeddings import encoded_items
 from consumers.pages import PageSubscriber, latest_page
 from consumers.topic_reader import TopicReader, partition_of
-from contracts.catalog import CatalogItem, encode
+from contracts.catalog import CatalogItem, decode_embedding, encode
 from contracts.errors import BrokerUnavailable, ContractError
 from contracts.events import Event, EventItem
 from contracts.kafka_client import kafka_python_options
 from contracts.keys import message_key
 from contracts.recommendations import Latency, Model, PageRecommendation, Source, encode_page
-from contracts.settings import KafkaSettings, Settings
-from contracts.topics import CATALOG, ERASURES, EVENTS, PAGES
+from contracts.settings import ROOT, KafkaSettings, Settings
+from contracts.topics import CATALOG, ERASURES, EVENTS, ITEM_EMBEDDINGS, PAGES
 from producers.publisher import CatalogPublisher, EventPublisher
 from stack.addresses import free_address
 from stack.environment import overridden, variables
@@ -33,6 +34,7 @@ from tests.conftest import ProcessFactory
 
 pytestmark = pytest.mark.stack
 PATIENCE_SECONDS = 30.0
+FASHION = Path(os.environ.get("SHARED_DATA", ROOT.parent / "shared" / "data")) / "fashion_products"
 
 
 def vitrine(settings: Settings, *arguments: str, stdin: str | None = None) -> Result:
@@ -249,3 +251,15 @@ def test_a_dead_letter_of_the_catalogue_goes_back_to_the_catalogue(settings: Set
     purged = vitrine(settings, "dlq", "purge", "--yes")
     assert "1 dead letters deleted" in purged.output
     assert "No dead letters" in vitrine(settings, "dlq", "list").output
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not FASHION.exists(), reason=f"no products at {FASHION}")
+def test_real_products_with_their_photos_get_text_and_picture_vectors(shop: Settings) -> None:
+    tenant = f"{shop.tenant_id}-fashion"
+    loaded = vitrine(shop, "catalog", "load", str(FASHION), "--tenant", tenant, "--limit", "24")
+    assert loaded.exit_code == 0, loaded.output
+    assert "24 items encoded" in loaded.output
+    newest = {record.key: record.value for record in records(shop, ITEM_EMBEDDINGS)}
+    encoded = [decode_embedding(value) for value in newest.values() if value is not None]
+    assert [item.missing_modalities for item in encoded if item.tenant_id == tenant] == [("behaviour",)] * 24

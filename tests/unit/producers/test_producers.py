@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import io
 import tarfile
@@ -90,20 +91,23 @@ def test_photos_are_unpacked_once_and_never_outside_the_folder(tmp_path: Path) -
         for name in ("images/15970.jpg", "../../evil.jpg"):
             info = tarfile.TarInfo(name)
             info.size = 3
-            tar.addfile(info, io.BytesIO(b"jpg"))
+            tar.addfile(info, io.BytesIO(bytes(3)))
     with gzip.open(tmp_path / fashion.PRODUCTS, "wt") as table:
         table.write("id,gender,masterCategory,subCategory,articleType,baseColour,season,year,usage,productDisplayName\n")
         table.write("15970,Men,Apparel,Topwear,Shirts,Navy Blue,Fall,2011,Casual,Turtle Check Men Navy Blue Shirt\n")
         table.write("1,Men,Apparel,Topwear,Shirts,Red,Fall,2011,Casual,No photo\n")
     target = tmp_path / "out"
-    photos = fashion.extract_photos(tmp_path, target)
+    with fashion.Photos(tmp_path, target) as photos:
+        (item,) = fashion.read_items(tmp_path, "f", photos.path)
+        assert photos.path("evil") == target / "evil.jpg"
+        before = (target / "15970.jpg").stat().st_mtime_ns
+        assert photos.path("15970") == target / "15970.jpg"
+        (inline,) = fashion.read_items(tmp_path, "f", photos.path, inline=True)
     assert sorted(path.name for path in target.iterdir()) == ["15970.jpg", "evil.jpg"]
     assert not (tmp_path.parent / "evil.jpg").exists()
-    (item,) = fashion.read_items(tmp_path, "f", photos)
     assert item.categories == ("Apparel > Topwear > Shirts",)
     assert item.images[0].uri == (target / "15970.jpg").as_uri()
-    before = (target / "15970.jpg").stat().st_mtime_ns
-    fashion.extract_photos(tmp_path, target)
+    assert inline.images[0].uri == "data:image/jpeg;base64," + base64.b64encode(bytes(3)).decode()
     assert (target / "15970.jpg").stat().st_mtime_ns == before
 
 

@@ -36,9 +36,9 @@ def test_real_products_keep_the_contract_and_find_their_photos(tmp_path: Path) -
     with tarfile.open(PRODUCTS / fashion.PHOTOS) as tar:
         names = [member.name for member in islice(tar, 200)]
     photos = {Path(name).stem: tmp_path / Path(name).name for name in names if name.endswith(".jpg")}
-    items = list(fashion.read_items(PRODUCTS, "fashion", photos))
+    items = list(fashion.read_items(PRODUCTS, "fashion", photos.get))
     assert {item.item_id for item in items} == set(photos)
     assert all(decode_item(encode(item)) == item for item in items)
     assert all(item.title and item.categories[0].count(" > ") == 2 for item in items)
-    everything = list(fashion.read_items(PRODUCTS, "fashion", photos, only_with_photo=False))
+    everything = list(fashion.read_items(PRODUCTS, "fashion", photos.get, only_with_photo=False))
     assert len(everything) == 44_446
