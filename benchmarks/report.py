@@ -16,6 +16,7 @@ def show(found: dict[str, Any], console: Console) -> None:
     console.print(_latency(found))
     for rate, rows in found["layers"].items():
         console.print(_layers(float(rate), rows))
+    console.print(_highest(found["highest_rate"]))
     console.print(_ratios(found["ratios"]))
     eligible, step, again = found["eligibility"], found["session_step"]["step_us"], found["session_step"]["reencode_us"]
     console.print(
@@ -36,8 +37,15 @@ def _latency(found: dict[str, Any]) -> Table:
             names = ("p50", "p95", "p99", "p999", "cpu_ms_per_event")
             table.add_row(f"{float(rate):.0f}", TITLES[system], *(_number(by_rate[rate].get(name)) for name in names))
         table.add_section()
-    for system, highest in found["highest_rate"].items():
-        table.add_row(f"{statistics.median(highest):.0f}", f"{TITLES[system]}: highest with p99 < 50 ms")
+    return table
+
+
+def _highest(highest: dict[str, list[float]]) -> Table:
+    table = Table(title="highest rate with p99 below 50 ms, events/s", box=None, title_justify="left")
+    for header in ("system", "median", "searches"):
+        table.add_column(header, justify="left" if header == "system" else "right")
+    for system, found in highest.items():
+        table.add_row(TITLES[system], f"{statistics.median(found):.0f}", " ".join(f"{rate:.0f}" for rate in found))
     return table
 
 
