@@ -43,7 +43,7 @@ class TextEncoder(nn.Module):
 
     def __init__(self, name: str = "minilm") -> None:
         super().__init__()
-        disable_progress_bar()
+        disable_progress_bar()  # type: ignore[no-untyped-call]
         self.encoder = AutoModel.from_pretrained(encoder_path(name), attn_implementation="eager")
         self.encoder.requires_grad_(requires_grad=False)
         self.width = int(self.encoder.config.hidden_size)

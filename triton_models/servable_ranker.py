@@ -134,7 +134,8 @@ class PageRanker:
     def _collect(self, sessions: Sessions, inputs: Arrays) -> Candidates:
         context = inputs["context"]
         views = [self.items.view(int(row[Context.TENANT_KEY]), int(row[Context.CATEGORY_KEY])) for row in context]
-        hidden = self.items.rows_of(inputs["exclude"])
+        # A product's page does not recommend the product.
+        hidden = self.items.rows_of(np.concatenate((inputs["exclude"], context[:, Context.ANCHOR_ITEM, None]), axis=1))
         excluded = [row[row >= 0] for row in hidden]
         keys = np.where(sessions.ring >= 0, self.items.columns.keys[sessions.ring], 0)
         seeds = [session_seed(state, ring) for state, ring in zip(sessions.state, keys, strict=True)]

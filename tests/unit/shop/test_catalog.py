@@ -21,7 +21,8 @@ from shop.pictures import DRAWINGS, SIDE, draw, save
 def silhouette(picture: Image.Image) -> np.ndarray:
     """Where the product is, roughly: what differs from the picture's own corners; bool [64, 64]."""
     pixels = np.asarray(picture.resize((64, 64)), dtype=np.float32)
-    return np.abs(pixels - pixels[1, 1]).max(axis=-1) > 40
+    outline: np.ndarray = np.abs(pixels - pixels[1, 1]).max(axis=-1) > 40
+    return outline
 
 
 def test_the_shop_has_at_least_1500_products_in_at_least_twelve_departments() -> None:

@@ -111,7 +111,7 @@ def test_the_graph_equals_the_network(name: str, exported: Path, inputs: dict[st
 
 def test_serving_names_and_shapes_are_as_agreed(exported: Path, artefact: Artefact) -> None:
     sizes, sessions = artefact.fusion_config, artefact.session_config
-    wanted = {
+    wanted: dict[str, tuple[dict[str, int], dict[str, int | None]]] = {
         "text": ({"input_ids": 2, "attention_mask": 2}, {"text_raw": sizes.text_width}),
         "image": ({"pixels": 4}, {"image_raw": sizes.image_width}),
         "fuse": (

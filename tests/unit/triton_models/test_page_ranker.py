@@ -47,6 +47,7 @@ def request(**columns: Any) -> Arrays:
     context = np.zeros((1, len(Context)), np.int64)
     context[0, Context.TENANT_KEY] = columns.get("tenant", TENANT)
     context[0, Context.CATEGORY_KEY] = columns.get("category", 0)
+    context[0, Context.ANCHOR_ITEM] = columns.get("anchor", 0) << 33
 
     def keys(name: str, width: int) -> NDArray[np.int64]:
         row = np.zeros((1, max(width, len(columns.get(name, ())))), np.int64)
@@ -130,6 +131,12 @@ def test_a_new_visitor_gets_the_popular_of_each_department_in_turn(ranker: PageR
 def test_a_page_of_a_department_holds_nothing_else(ranker: PageRanker) -> None:
     for columns in ({"events": [NEAR_X[0]]}, {}):
         assert sorted(answered(ranker.rank(request(category=2, **columns)))) == list(NEAR_Y)
+
+
+def test_a_page_of_a_product_does_not_recommend_it(ranker: PageRanker) -> None:
+    keys = answered(ranker.rank(request(events=[NEAR_X[0]], anchor=NEAR_X[0])))
+    assert NEAR_X[0] not in keys
+    assert len(keys) == 19
 
 
 def test_another_tenant_gets_nothing_of_ours(ranker: PageRanker) -> None:

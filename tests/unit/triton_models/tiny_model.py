@@ -90,7 +90,7 @@ def _item_graphs(folder: Path) -> None:
         node("Mul", ["each", "wide"], ["there"]),
         node("ReduceSum", ["there", "middle"], ["text_raw"], keepdims=0),
     ]
-    constants = {"words": np.eye(len(WORDS), dtype=np.float32), "end": np.array([2]), "middle": np.array([1])}
+    constants: dict[str, Any] = {"words": np.eye(len(WORDS), dtype=np.float32), "end": np.array([2]), "middle": np.array([1])}
     ids = (whole, ["B", "T"])
     _save(folder / "text.onnx", nodes, {"input_ids": ids, "attention_mask": ids}, ["text_raw"], constants)
     nodes = [node("Cast", ["pixels"], ["real"], to=real), node("ReduceMean", ["real"], ["image_raw"], axes=[1, 2], keepdims=0)]
@@ -111,7 +111,7 @@ def _item_graphs(folder: Path) -> None:
         node("Div", ["has", "divisor"], ["weights"]),
     ]
     rng = np.random.default_rng(1)
-    constants: dict[str, Any] = {
+    constants = {
         "to_text": rng.standard_normal((len(WORDS), DIM)).astype(np.float32),
         "to_image": rng.standard_normal((3, DIM)).astype(np.float32),
         "ones": np.array([1, 1, 1]),
