@@ -12,7 +12,7 @@ ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test up down status bench bench-quality fmt lint build setup programs programs-test clean
+.PHONY: help run test up down status bench bench-quality nemesis nemesis-long fmt lint build setup programs programs-test clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,7 +30,7 @@ status:  ## Processes and addresses; ARGS=--json for programs
 	@$(BIN)/vitrine status $(ARGS)
 
 test: setup programs-test lint  ## Format, types, import layers, then all tests against a real Kafka and a real Triton
-	@$(BIN)/python -m pytest $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ARGS)
 
 lint: setup  ## The checks without the tests
 	@$(BIN)/ruff check .
@@ -48,6 +48,12 @@ bench: setup  ## Latency and throughput against plain Kafka and hand-written loo
 
 bench-quality: setup  ## Recommendation quality against the published baselines: JSON and picture in benchmarks/results
 	@$(BIN)/python -m benchmarks.quality $(ARGS)
+
+nemesis: setup  ## Kill, pause, cut and flood a stack of its own for two minutes; an oracle checks every page
+	@$(BIN)/vitrine nemesis $(ARGS)
+
+nemesis-long: setup  ## 20 runs of 300 s with three brokers, resumable: JSON and picture in benchmarks/results
+	@$(BIN)/vitrine nemesis --runs 20 --seconds 300 --nodes 3 --out benchmarks/results/nemesis.json $(ARGS)
 
 build: setup  ## Alias of setup
 

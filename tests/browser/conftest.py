@@ -20,9 +20,9 @@ _ARGUMENTS = (
 _HERE = Path(__file__).parent
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One headless Chromium."""
+    """One headless Chromium; ended with its module, for Playwright's loop runs in this thread as long as it is open."""
     if not CHROMIUM.exists():
         if os.environ.get("CI"):
             pytest.fail(f"{CHROMIUM} is missing: install Debian's package chromium")
