@@ -25,7 +25,7 @@ MODEL_SETTING = "VITRINE_MONITORING__MODEL_METRICS_ADDRESS"
 GATEWAY_SETTING = "VITRINE_GATEWAY__PORT"
 
 _KAFKA, _TRITON = "kafka", "triton"
-_PROBE_SECONDS = 2.0
+_PROBE_SECONDS = 1.25  # two misses, each a second after the last, are told within 5 s of a hang
 # A worker that does not answer for this long although broker and Triton do is hung (reliability: agents die quietly).
 _WORKER_RULE = HealthRule(start_seconds=90.0, miss_seconds=5.0)
 _GATEWAY_RULE = HealthRule(start_seconds=60.0, miss_seconds=10.0)
