@@ -28,7 +28,7 @@ from streams.inference import InferenceClient
 from streams.items import ItemView
 from streams.liveness import SystemClock
 from streams.refresh import Refresher
-from streams.sessions import SessionState, decode_state
+from streams.sessions import SessionState, decode_state, without_encoder
 from streams.triton import TritonRanker
 
 Place = tuple[bytes, int, int]  # key, partition, offset
@@ -118,7 +118,8 @@ def _check_page(report: Report, record: Stored, expected: Expected, seen: dict[P
     is_comparable = not page["degraded"] and page["index_version"] == wanted["index_version"]
     wrong = [name for name in wanted if page[name] != wanted[name] and (is_comparable or name not in _CONTENT_FIELDS)]
     if wrong:
-        report.violations.append(f"law 3: the page for {place} differs from the oracle's in {wrong}")
+        seen_there = f"sequence {page['sequence']} of {wanted['sequence']}, made at {_generated(record)}"
+        report.violations.append(f"law 3: the page for {place} differs from the oracle's in {wrong}; {seen_there}")
     if place in seen:
         report.repeated_pages += 1
         report.repeated_identical += page == seen[place]
@@ -126,18 +127,17 @@ def _check_page(report: Report, record: Stored, expected: Expected, seen: dict[P
     return place
 
 
+def _generated(record: Stored) -> int:
+    return int(msgspec.json.decode(record.value or b"")["generated_time"])
+
+
 def _check_states(report: Report, settings: Settings, expected: Expected) -> None:
     latest = {r.key: r.value for r in read_topic(settings.kafka, f"{settings.worker.group}-sessions-changelog")}
     for key, state in expected.states.items():
         value = latest.get(key)
         stored = decode_state(value) if value else None
-        if stored != state and not (stored and stored.pending and _without_encoder(stored) == _without_encoder(state)):
+        if stored != state and not (stored and stored.pending and without_encoder(stored) == without_encoder(state)):
             report.violations.append(f"law 5: the session of {key!r} differs from the oracle's")
-
-
-def _without_encoder(state: SessionState) -> SessionState:
-    """The state with all touches pending: what a fallback page at the very end leaves."""
-    return msgspec.structs.replace(state, encoder=b"", encoder_version=0, recent=(), pending=state.recent + state.pending)
 
 
 def check(settings: Settings, events: Sequence[Stored], pages: Sequence[Stored], expected: Expected) -> Report:

@@ -1,4 +1,4 @@
-"""The faults: each harms a real process, proves that it happened, and says whose health must turn bad."""
+"""Harm to processes: kill -9 and SIGSTOP. Each fault proves that it happened and says whose health must turn bad."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import psutil
 from nemesis.lab import Lab
 from nemesis.workload import Traffic
 
+Inflict = Callable[[Lab, Traffic, random.Random], str]
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -26,11 +28,13 @@ class Fault:
     """
 
     name: str
-    inflict: Callable[[Lab, Traffic, random.Random], str]
+    inflict: Inflict
     victim: str | None = None
 
 
-def _kill(name: str) -> Callable[[Lab, Traffic, random.Random], str]:
+def kill(name: str) -> Inflict:
+    """SIGKILL a supervised process and wait for its successor."""
+
     def inflict(lab: Lab, _traffic: Traffic, _rng: random.Random) -> str:
         before = lab.pid(name)
         if before is None:
@@ -42,23 +46,36 @@ def _kill(name: str) -> Callable[[Lab, Traffic, random.Random], str]:
     return inflict
 
 
-def _pause(name: str, seconds: float) -> Callable[[Lab, Traffic, random.Random], str]:
+def paused(pid: int, seconds: float) -> str:
+    """SIGSTOP, wait, SIGCONT; evidence from the kernel's word on the process's state."""
+    process = psutil.Process(pid)
+    process.suspend()
+    deadline = time.monotonic() + seconds
+    was_stopped = False
+    while time.monotonic() < deadline and process.is_running():
+        was_stopped = was_stopped or process.status() == psutil.STATUS_STOPPED
+        time.sleep(0.02)
+    is_left = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    if is_left:
+        process.resume()
+    after = "went on" if is_left else "had been replaced by then"
+    return f"pid {pid} was stopped for {seconds} s and {after}" if was_stopped else ""
+
+
+def pause(name: str, seconds: float) -> Inflict:
+    """SIGSTOP a supervised process for a time."""
+
     def inflict(lab: Lab, _traffic: Traffic, _rng: random.Random) -> str:
         pid = lab.pid(name)
         if pid is None:
             return ""
-        process = psutil.Process(pid)
-        process.suspend()
-        stopped = process.status()
-        time.sleep(seconds)
-        if process.is_running():
-            process.resume()
-        return f"pid {pid} was {stopped} for {seconds} s" if stopped == psutil.STATUS_STOPPED else ""
+        return paused(pid, seconds)
 
     return inflict
 
 
-def _kill_stub(lab: Lab, _traffic: Traffic, _rng: random.Random) -> str:
+def kill_stub(lab: Lab, _traffic: Traffic, _rng: random.Random) -> str:
+    """SIGKILL the ranker's Python stub; Triton goes on calling itself ready."""
     stub, server = lab.stub_pid(), lab.pid("triton")
     if stub is None:
         return ""
@@ -67,66 +84,11 @@ def _kill_stub(lab: Lab, _traffic: Traffic, _rng: random.Random) -> str:
     return f"stub {stub} killed, triton {server} became {lab.pid('triton')}"
 
 
-def _slow(seconds: float, duration: float) -> Callable[[Lab, Traffic, random.Random], str]:
+def pause_stub(seconds: float) -> Inflict:
+    """SIGSTOP the ranker's Python stub: the server lives on, and only a question with a known answer tells."""
+
     def inflict(lab: Lab, _traffic: Traffic, _rng: random.Random) -> str:
-        before = lab.proxy.passed_bytes
-        lab.proxy.toxics.delay_seconds = seconds
-        time.sleep(duration)
-        lab.proxy.toxics.delay_seconds = 0.0
-        passed = lab.proxy.passed_bytes - before
-        return f"{passed} bytes passed with {seconds * 1000:.0f} ms" if passed else ""
+        stub = lab.stub_pid()
+        return paused(stub, seconds) if stub is not None else ""
 
     return inflict
-
-
-def _cut(lab: Lab, _traffic: Traffic, _rng: random.Random) -> str:
-    lab.proxy.toxics.is_cut = True
-    before = lab.proxy.passed_bytes
-    time.sleep(3.0)
-    quiet = lab.proxy.passed_bytes == before
-    lab.proxy.toxics.is_cut = False
-    return "nothing passed for 3 s" if quiet else ""
-
-
-def _reset(lab: Lab, _traffic: Traffic, rng: random.Random) -> str:
-    before = lab.proxy.resets
-    for _ in range(5):
-        lab.proxy.reset()
-        time.sleep(rng.uniform(0.1, 0.5))
-    return f"{lab.proxy.resets - before} connections reset" if lab.proxy.resets > before else ""
-
-
-def _slice(lab: Lab, _traffic: Traffic, _rng: random.Random) -> str:
-    lab.proxy.toxics.slice_bytes = 64
-    before = lab.proxy.passed_bytes
-    time.sleep(3.0)
-    lab.proxy.toxics.slice_bytes = 0
-    passed = lab.proxy.passed_bytes - before
-    return f"{passed} bytes in slices of 64" if passed else ""
-
-
-def _burst(_lab: Lab, traffic: Traffic, _rng: random.Random) -> str:
-    before, calm = traffic.sent, traffic.rate
-    traffic.rate = calm * 10
-    time.sleep(5.0)
-    traffic.rate = calm
-    return f"{traffic.sent - before} events in 5 s"
-
-
-FAULTS: tuple[Fault, ...] = (
-    Fault("kill -9 worker-0", _kill("worker-0"), "worker-0"),
-    Fault("kill -9 worker-1", _kill("worker-1"), "worker-1"),
-    Fault("kill -9 triton", _kill("triton"), "triton"),
-    Fault("kill -9 stub of page_ranker", _kill_stub, "triton"),
-    Fault("kill -9 broker", _kill("kafka"), "kafka"),
-    Fault("pause worker-0 for 1 s", _pause("worker-0", 1.0)),
-    Fault("pause worker-0 for 10 s, longer than its session", _pause("worker-0", 10.0), "worker-0"),
-    Fault("pause triton for 1 s", _pause("triton", 1.0)),
-    Fault("pause broker for 1 s", _pause("kafka", 1.0)),
-    Fault("ranker slow by 50 ms", _slow(0.05, 4.0)),
-    Fault("ranker slow by 500 ms", _slow(0.5, 4.0)),
-    Fault("ranker connection cut for 3 s", _cut),
-    Fault("ranker connections reset", _reset),
-    Fault("ranker bytes in slices", _slice),
-    Fault("10x burst for 5 s", _burst),
-)

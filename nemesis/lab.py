@@ -13,6 +13,7 @@ import psutil
 
 from contracts.errors import VitrineError
 from contracts.settings import ROOT, Settings
+from nemesis.cluster import Cluster
 from nemesis.proxy import Proxy
 from nemesis.workload import publish_items
 from stack.addresses import free_address, free_port
@@ -25,32 +26,44 @@ class LabError(VitrineError):
 
 
 class Lab:
-    """Kafka and Triton under one supervisor, workers under another; a proxy stands between the workers and Triton.
+    """Kafka and Triton under one supervisor, workers and gateway under another; a proxy between workers and Triton.
 
     Args:
         workers: events workers.
         var: folder for data and logs; None makes a temporary one.
+        nodes: 1 for a broker under the supervisor, 3 for a `nemesis.cluster.Cluster`.
+        gateway: also run the gateway.
     """
 
-    def __init__(self, workers: int = 2, var: Path | None = None) -> None:
+    def __init__(self, workers: int = 2, var: Path | None = None, nodes: int = 1, *, gateway: bool = False) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="vitrine-nemesis-") if var is None else None
         self.var = var or Path(self._folder.name)  # type: ignore[union-attr]
+        self.cluster = Cluster(self.var) if nodes > 1 else None
+        servers = free_address() if self.cluster is None else self.cluster.direct
         common: dict[str, dict[str, object]] = {
-            "kafka": {"bootstrap_servers": free_address()},
+            "kafka": {"bootstrap_servers": servers, "replication_factor": nodes},
+            "gateway": {"port": free_port()},
             "triton": {"grpc_address": free_address(), "metrics_address": free_address()},
             "worker": {"metrics_address": free_address(), "session_timeout_seconds": 4.0},
             "monitoring": {"model_metrics_address": free_address(), "prometheus_address": free_address()},
         }
         only: dict[str, object] = {"catalog_workers": 0, "prometheus": False, "gateway": False, "controller_port": free_port()}
-        self.settings = overridden(Settings(), {**common, "stack": {**only, "var": self.var / "back", "workers": 0}})
+        back: dict[str, object] = {**only, "var": self.var / "back", "workers": 0, "kafka": self.cluster is None}
+        self.settings = overridden(Settings(), {**common, "stack": back})
         self.proxy = Proxy(self.settings.triton.grpc_address)
         front: dict[str, object] = {**only, "var": self.var / "front", "workers": workers, "kafka": False, "triton": False}
-        self._front = overridden(self.settings, {"triton": {"grpc_address": self.proxy.address}, "stack": front})
+        through: dict[str, dict[str, object]] = {"triton": {"grpc_address": self.proxy.address}}
+        if self.cluster is not None:
+            through["kafka"] = {"bootstrap_servers": self.cluster.proxied}
+        self._behind = overridden(self.settings, {name: part for name, part in through.items() if name == "kafka"})
+        self._front = overridden(self.settings, {**through, "stack": {**front, "gateway": gateway}})
         self._supervisors: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Lab:
         try:
-            self._supervise("back", self.settings)
+            if self.cluster is not None:
+                self.cluster.start()
+            self._supervise("back", self._behind)
             publish_items(self.settings)
             self._supervise("front", self._front)
         except BaseException:
@@ -78,6 +91,8 @@ class Lab:
             except subprocess.TimeoutExpired:
                 supervisor.kill()
         self.proxy.close()
+        if self.cluster is not None:
+            self.cluster.close()
         if self._folder is not None:
             self._folder.cleanup()
 

@@ -14,8 +14,10 @@ from typing import Any
 import msgspec
 
 from contracts.topics import EVENTS, PAGES
+from nemesis import figures
 from nemesis.checker import Report, check, oracle
-from nemesis.faults import FAULTS, Fault
+from nemesis.faults import Fault
+from nemesis.kinds import FAULTS_OF_ONE
 from nemesis.lab import Lab
 from nemesis.topic import Stored, lag, read_topic
 from nemesis.workload import Traffic
@@ -26,13 +28,36 @@ _TRUTH_SECONDS = 5.0
 
 @dataclass
 class Inflicted:
-    """One fault of a run: evidence, whether health told the truth, seconds until all was healthy and staleness after."""
+    """One fault of a run.
+
+    Attributes:
+        name: the kind.
+        evidence: that it happened; empty for none.
+        at_seconds: from the start of the run.
+        at_ms: wall clock.
+        until_ms: wall clock when everything was healthy again.
+        health_told: whether the supervisor's status turned bad within 5 s; None where nothing should.
+        heal_seconds: until the supervisors called everything healthy.
+        recovery_seconds: from the beginning of the fault until every partition had a full page for an event that arrived
+            after that beginning; so a pause counts with its length, and in a calm stack it is about a second.
+        staleness_ms: greatest age of an event when its page was made.
+        repeated_pages: pages on the wire for a source that already had one.
+        degraded_pages: pages by the fallback.
+        lost: events without a page, of those that arrived meanwhile.
+    """
 
     name: str
     evidence: str
     at_seconds: float
+    at_ms: int
+    until_ms: int
     health_told: bool | None
     heal_seconds: float
+    recovery_seconds: float | None = None
+    staleness_ms: float = 0.0
+    repeated_pages: int = 0
+    degraded_pages: int = 0
+    lost: int = 0
 
 
 @dataclass
@@ -87,13 +112,14 @@ def inflict(lab: Lab, traffic: Traffic, fault: Fault, rng: random.Random, starte
     Raises:
         LabError: if the stack does not heal.
     """
-    at = time.monotonic()
+    at, at_ms = time.monotonic(), int(time.time() * 1000)
     with _HealthWatch(lab) as watch:
         evidence = fault.inflict(lab, traffic, rng)
         time.sleep(0.5)
         lab.wait(f"healed after {fault.name}", lambda: all(p.healthy for p in lab.processes()), _HEAL_SECONDS)
     told = None if fault.victim is None else watch.unwell.get(fault.victim, _TRUTH_SECONDS + 1) <= _TRUTH_SECONDS
-    return Inflicted(fault.name, evidence, at - started, told, time.monotonic() - at)
+    until_ms = int(time.time() * 1000)
+    return Inflicted(fault.name, evidence, at - started, at_ms, until_ms, told, time.monotonic() - at)
 
 
 def drained(lab: Lab, patience_seconds: float = 120.0) -> tuple[list[Stored], list[Stored]]:
@@ -107,40 +133,55 @@ def drained(lab: Lab, patience_seconds: float = 120.0) -> tuple[list[Stored], li
     return read_topic(settings.kafka, EVENTS), read_topic(settings.kafka, PAGES)
 
 
-def run(
-    seconds: float,
-    seed: int,
-    faults: Sequence[Fault] = FAULTS,
-    rate: float = 60.0,
-    most: int | None = None,
-    tell: Callable[[str], object] = lambda _: None,
-) -> Outcome:
-    """Traffic for `seconds`, faults with 2–6 s between them, then quiet, then the laws.
+@dataclass(frozen=True)
+class Plan:
+    """What a run is to do.
 
-    Args:
-        seconds: how long faults are inflicted; at least one of each kind where time allows.
+    Attributes:
+        seconds: how long faults are inflicted; one that has begun is finished.
         seed: of traffic, order and gaps.
         faults: kinds to draw from, each once before any comes twice.
         rate: events a second.
         most: stop after this many faults.
-        tell: receives a line for each fault.
+        nodes: brokers, 1 or 3.
     """
-    rng = random.Random(seed)
-    with Lab() as lab:
+
+    seconds: float
+    seed: int
+    faults: Sequence[Fault] = FAULTS_OF_ONE
+    rate: float = 60.0
+    most: int | None = None
+    nodes: int = 1
+
+
+def run(plan: Plan, tell: Callable[[str], object] = lambda _: None) -> Outcome:
+    """Traffic, faults with 2–6 s between them, then quiet, then the laws.
+
+    Args:
+        plan: what to do.
+        tell: receives a line for each fault.
+
+    Raises:
+        LabError: the stack did not come up, or did not heal.
+    """
+    rng = random.Random(plan.seed)
+    with Lab(nodes=plan.nodes, gateway=True) as lab:
         started = time.monotonic()
-        outcome = Outcome(seed, seconds, 0)
+        outcome = Outcome(plan.seed, plan.seconds, 0)
         queue: list[Fault] = []
-        with Traffic(lab.settings, rate, seed) as traffic:
-            while time.monotonic() - started < seconds and (most is None or len(outcome.faults) < most):
+        with Traffic(lab.settings, plan.rate, plan.seed) as traffic:
+            while time.monotonic() - started < plan.seconds and (plan.most is None or len(outcome.faults) < plan.most):
                 time.sleep(rng.uniform(2.0, 6.0))
-                queue = queue or rng.sample(list(faults), len(faults))
+                queue = queue or rng.sample(list(plan.faults), len(plan.faults))
                 fault = queue.pop()
                 outcome.faults.append(inflict(lab, traffic, fault, rng, started))
                 tell(f"{outcome.faults[-1].name}: {outcome.faults[-1].evidence or 'DID NOT HAPPEN'}")
         outcome.sent = traffic.sent
         events, pages = drained(lab)
-        outcome.report = check(lab.settings, events, pages, asyncio.run(oracle(lab.settings, events)))
+        expected = asyncio.run(oracle(lab.settings, events))
+        outcome.report = check(lab.settings, events, pages, expected)
         outcome.staleness_ms = staleness(pages)
+        figures.add(outcome.faults, events, pages, expected)
         outcome.seconds = time.monotonic() - started
     return outcome
 

@@ -18,12 +18,20 @@ from contracts.settings import Settings, resolve
 from contracts.topics import EVENTS, ITEM_EMBEDDINGS
 
 ITEMS = 300
-POISON = b'{"poison"'
+POISON = (
+    b'{"poison"',
+    b"",
+    b"\xff\xfe\x00",
+    b"[" * 5000,
+    b'{"event_id": 7, "event_name": null}',
+    b'{"event_name": "view_item", "event_time": NaN}',
+    b'{"event_id": "' + b"x" * 20_000 + b'"}',
+)
 _NAMES = ("view_item", "view_item", "view_item", "add_to_cart", "purchase", "dismiss_item")
 _PAGES = ("home", "product", "cart")
 
 
-def publish_items(settings: Settings, count: int = ITEMS, seed: int = 7) -> None:
+def publish_items(settings: Settings, count: int = ITEMS, seed: int = 7, price: float = 9.0) -> None:
     """A catalogue of random unit vectors, as the catalogue worker would have published it."""
     rng = np.random.default_rng(seed)
     dim = json.loads((resolve(settings.model.path) / "manifest.json").read_text())["dim"]
@@ -32,7 +40,7 @@ def publish_items(settings: Settings, count: int = ITEMS, seed: int = 7) -> None
         vector = rng.standard_normal(dim)
         vector /= np.linalg.norm(vector)
         item = CatalogItem(
-            item_id=f"i{number}", title=f"item {number}", categories=(f"D{number % 5} > T{number % 17}",), price=9.0
+            item_id=f"i{number}", title=f"item {number}", categories=(f"D{number % 5} > T{number % 17}",), price=price
         )
         embedding = ItemEmbedding(
             item_id=item.item_id, tenant_id="default", model_version=1, dim=dim, fused=tuple(map(float, vector)), item=item
@@ -51,7 +59,7 @@ class Traffic:
         rate: events a second; may be changed while it runs.
         seed: of the choices.
         visitors: how many take part.
-        poison: share of values that are no events.
+        poison: share of values that are no events; may be changed while it runs.
         repeats: share of events that are sent twice under one id.
     """
 
@@ -63,11 +71,14 @@ class Traffic:
             **kafka_python_options(settings.kafka), acks="all", delivery_timeout_ms=120_000, max_block_ms=120_000
         )
         self._rng = random.Random(seed)
-        self._visitors, self._poison, self._repeats = visitors, poison, repeats
+        self._visitors, self._repeats = visitors, repeats
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
         self.rate = rate
+        self.poison = poison
+        self.clock_offset_seconds = 0.0
         self.sent = 0
+        self.poisoned = 0
 
     def __enter__(self) -> Traffic:
         self._thread.start()
@@ -92,12 +103,14 @@ class Traffic:
         event = {
             "event_id": f"e{self.sent}",
             "event_name": rng.choice(_NAMES),
-            "event_time": int(time.time() * 1000),
+            "event_time": int((time.time() + self.clock_offset_seconds) * 1000),
             "visitor_id": visitor,
             "items": [{"item_id": f"i{rng.randrange(ITEMS)}"}],
             "page": {"page_type": rng.choice(_PAGES)},
         }
-        value = POISON if rng.random() < self._poison else msgspec.json.encode(event)
+        is_poison = rng.random() < self.poison
+        value = rng.choice(POISON) if is_poison else msgspec.json.encode(event)
         for _ in range(2 if rng.random() < self._repeats else 1):
+            self.poisoned += is_poison
             self._producer.send(self._topic, value, key=message_key("default", visitor))
             self.sent += 1

@@ -251,3 +251,8 @@ def excluded(state: SessionState) -> tuple[int, ...]:
     """Item keys that may not be shown: in the cart, bought, dismissed, and the product that the page is about."""
     anchor = (state.anchor,) if state.anchor else ()
     return (*state.cart, *state.bought, *state.dismissed, *anchor)
+
+
+def without_encoder(state: SessionState) -> SessionState:
+    """The state with all touches pending: what folding leaves where no ranker answered."""
+    return msgspec.structs.replace(state, encoder=b"", encoder_version=0, recent=(), pending=state.recent + state.pending)
