@@ -19,6 +19,7 @@ from streams.delivery import Delivery
 from streams.inference import InferenceClient
 from streams.items import ItemView
 from streams.kafka import ItemFollower, KafkaLog
+from streams.lease import Lease
 from streams.liveness import Movement, SystemClock
 from streams.membership import FaustSource, FaustTable, check_faust, faust_app, lags
 from streams.ports import Record
@@ -43,6 +44,7 @@ class EventsWorker:
         self.settings = settings
         self.metrics = WorkerMetrics.create(registry)
         self.clock = SystemClock()
+        self.lease = Lease(settings.worker.session_timeout_seconds, self.clock.monotonic)
         self.view = ItemView()
         prefix = settings.kafka.topic_prefix
         self.app = faust_app(settings, settings.worker.group)
@@ -54,6 +56,7 @@ class EventsWorker:
         self.delivery: Delivery | None = None
         self.movement = Movement(self.clock.monotonic())
         self._client: InferenceClient | None = None
+        self._source: FaustSource | None = None
         events = self.app.topic(prefix + EVENTS, key_type=bytes, value_type=bytes, partitions=settings.kafka.partitions)
         erasures = self.app.topic(prefix + ERASURES, key_type=bytes, value_type=bytes, partitions=settings.kafka.partitions)
         self.app.agent(events, name="refresh")(self._refresh)
@@ -64,6 +67,7 @@ class EventsWorker:
     def _delivery(self, stream: Any) -> Delivery:
         prefix, settings = self.settings.kafka.topic_prefix, self.settings
         self._client = InferenceClient(settings.triton.grpc_address)
+        self._source = FaustSource(self.app, stream, self.lease)
         refresher = Refresher(
             ranker=TritonRanker(self._client, settings.triton, self.metrics.breaker_open.set),
             view=self.view,
@@ -74,7 +78,7 @@ class EventsWorker:
             metrics=self.metrics,
         )
         return Delivery(
-            source=FaustSource(self.app, stream),
+            source=self._source,
             table=FaustTable(self.table),
             log=self.log,
             refresher=refresher,
@@ -88,18 +92,19 @@ class EventsWorker:
     async def _refresh(self, stream: Any) -> None:
         """The agent of the events topic."""
         await self.log.start()
-        follower = asyncio.create_task(self.follower.run())
+        tasks = [asyncio.create_task(self.follower.run()), asyncio.create_task(self.lease.keep())]
         try:
             await self.follower.ready.wait()
             self.delivery = self._delivery(stream)
             await self.delivery.run(lambda: bool(self.app.should_stop))
         finally:
-            follower.cancel()
+            for task in tasks:
+                task.cancel()
             await self.log.stop()
 
     async def _erase(self, stream: Any) -> None:
         """The agent of the erasures topic: forget the visitor's state and page, then acknowledge."""
-        source = FaustSource(self.app, stream)
+        source = FaustSource(self.app, stream, self.lease)
         pages = self.settings.kafka.topic_prefix + PAGES
         while not self.app.should_stop:
             for incoming in await source.next(64):
@@ -138,6 +143,8 @@ class EventsWorker:
         self.metrics.sessions.set(len(self.table.data))
         if self.delivery is None:
             return
+        if self._source is not None:
+            await self._source.renew()  # `next` does it too, but only when a record comes
         await self.delivery.nudge()
         positions = self.delivery.positions()
         waiting = lags(self.app, self.settings.kafka.topic_prefix + EVENTS, positions)

@@ -14,6 +14,7 @@ from monitoring.metrics import CatalogMetrics
 from streams.catalog import CatalogAgent, catalog_agent
 from streams.contiguity import Contiguity
 from streams.kafka import KafkaLog
+from streams.lease import Lease
 from streams.liveness import Movement, SystemClock
 from streams.membership import FaustSource, check_faust, faust_app, lags
 
@@ -48,12 +49,15 @@ class CatalogWorker:
         """The agent: encode in batches, write, acknowledge; a batch that fails is read again."""
         await self.log.start()
         agent = catalog_agent(self.settings, self.metrics)
-        source = FaustSource(self.app, stream)
+        lease = Lease(self.settings.worker.session_timeout_seconds, self.clock.monotonic)
+        keeping = asyncio.create_task(lease.keep())
+        source = FaustSource(self.app, stream, lease)
         self._contiguity = Contiguity(source, self.clock.monotonic, allow_gaps=True)
         try:
             while not self.app.should_stop:
                 await self._one(agent, source, self._contiguity)
         finally:
+            keeping.cancel()
             await self.log.stop()
 
     async def _one(self, agent: CatalogAgent, source: FaustSource, contiguity: Contiguity) -> None:

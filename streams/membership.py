@@ -6,20 +6,27 @@ With `streams/app.py` the only module that imports Faust; everything private tha
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import faust
+from faust.stores import STORES
+from faust.stores.memory import Store
 from faust.transport.drivers.aiokafka import Consumer
 
 from contracts.errors import ConfigurationError
 from contracts.kafka_client import password, servers, ssl_context
 from contracts.settings import KafkaSettings, Settings, resolve
 from streams.batch import Incoming
+from streams.lease import Lease
 from streams.ports import Record
+from streams.sessions import decode_state, is_newer
 
 FAUST_VERSION = "0.15.3"
+_LOG = logging.getLogger(__name__)
+_MOST_LAPSES = 1_000_000  # so that generation and lapses fit in one number
 
 
 class _Forgetful(defaultdict[Any, Any]):
@@ -45,6 +52,30 @@ class PassingConsumer(Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._read_offset = _Forgetful()
+
+
+class NewestStore(Store[bytes, bytes]):
+    """Faust's store in memory, with a recovery that never goes back.
+
+    A worker that was stopped in the middle of a write may write an old state after the new owner's newer one. Then the last
+    record of a visitor is not the newest, and a table that takes it forgets events whose offsets are committed.
+    """
+
+    def apply_changelog_batch(self, batch: Iterable[Any], to_key: Callable[[Any], Any], to_value: Callable[[Any], Any]) -> None:
+        """Take in changelog records: a null value forgets, a state older than the one held is left out."""
+        for event in batch:
+            key = to_key(event.key)
+            if event.message.value is None:
+                self.data.pop(key, None)
+                self._key_partition.pop(key, None)
+                continue
+            value, held = to_value(event.value), self.data.get(key)
+            if held is None or is_newer(decode_state(value), decode_state(held)):
+                self.data[key] = value
+                self._key_partition[key] = event.message.partition
+
+
+STORES.aliases["newest"] = "streams.membership:NewestStore"
 
 
 def check_faust() -> None:
@@ -83,7 +114,7 @@ def faust_app(settings: Settings, group: str) -> faust.App:
         web_enabled=False,
         key_serializer="raw",
         value_serializer="raw",
-        store="memory://",
+        store="newest://",
         producer_acks=-1,
         broker_commit_interval=worker.commit_interval_seconds,
         broker_session_timeout=worker.session_timeout_seconds,
@@ -106,16 +137,25 @@ def faust_app(settings: Settings, group: str) -> faust.App:
 
 
 class FaustSource:
-    """`streams.contiguity.EventSource` on a Faust stream's queue."""
+    """`streams.contiguity.EventSource` on a Faust stream's queue.
 
-    def __init__(self, app: faust.App, stream: Any) -> None:
+    Args:
+        app: whose consumer it is.
+        stream: of the agent.
+        lease: when it lapses, what is in flight is dropped and everything that is not committed is read again.
+    """
+
+    def __init__(self, app: faust.App, stream: Any, lease: Lease) -> None:
         self._app = app
+        self._lease = lease
+        self._lapses = lease.lapses
         self._queue = stream.channel.queue
         self._topic = stream.channel.get_topic_name()
 
     def generation(self) -> int:
-        """Generation of the consumer group."""
-        return int(self._app.consumer_generation_id)
+        """Changes with the generation of the consumer group, and with every lapse of the lease."""
+        self._lease.holds()
+        return int(self._app.consumer_generation_id) * _MOST_LAPSES + self._lease.lapses
 
     def is_current(self, incoming: Incoming) -> bool:
         """Whether the record was fetched in this generation and the flow is on."""
@@ -154,7 +194,20 @@ class FaustSource:
             return []
         while len(taken) < most and not self._queue.empty():
             taken.append(_incoming(self._queue.get_nowait()))
+        await self.renew()
         return taken
+
+    async def renew(self) -> None:
+        """After a lapse wait for the lease, then go back to what is committed, since what was in flight was dropped."""
+        if self._lease.holds() and self._lease.lapses == self._lapses:
+            return
+        while not self._lease.holds():  # noqa: ASYNC110 - the end is a matter of time
+            await asyncio.sleep(0.05)
+        self._lapses = self._lease.lapses
+        _LOG.warning("the worker stood still and reads again", extra={"topic": self._topic, "lapses": self._lapses})
+        for tp in self._app.consumer.assignment():
+            if tp.topic == self._topic:
+                await self.seek(tp.partition, await self.committed(tp.partition))
 
 
 def _incoming(event: Any) -> Incoming:

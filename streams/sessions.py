@@ -247,6 +247,11 @@ def encoded(state: SessionState, encoder: bytes, version: int, settings: Session
     )
 
 
+def is_newer(state: SessionState, held: SessionState) -> bool:
+    """Whether a state that was written later is also later by its events; of equals the one written last counts."""
+    return state.partition != held.partition or state.offset >= held.offset
+
+
 def excluded(state: SessionState) -> tuple[int, ...]:
     """Item keys that may not be shown: in the cart, bought, dismissed, and the product that the page is about."""
     anchor = (state.anchor,) if state.anchor else ()
