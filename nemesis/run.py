@@ -24,6 +24,7 @@ from nemesis.workload import Traffic
 
 _HEAL_SECONDS = 90.0
 _TRUTH_SECONDS = 5.0
+_CALM_SECONDS = 4.0
 
 
 @dataclass
@@ -176,6 +177,7 @@ def run(plan: Plan, tell: Callable[[str], object] = lambda _: None) -> Outcome:
                 fault = queue.pop()
                 outcome.faults.append(inflict(lab, traffic, fault, rng, started))
                 tell(f"{outcome.faults[-1].name}: {outcome.faults[-1].evidence or 'DID NOT HAPPEN'}")
+            time.sleep(_CALM_SECONDS)  # so that the last sessions are made by a healthy stack too
         outcome.sent = traffic.sent
         events, pages = drained(lab)
         expected = asyncio.run(oracle(lab.settings, events))

@@ -15,6 +15,7 @@ from typing import Any
 from contracts.errors import ConfigurationError
 from nemesis.faults import Fault
 from nemesis.kinds import FAULTS_OF_ONE, FAULTS_OF_THREE
+from nemesis.picture import draw
 from nemesis.run import Plan, run
 
 _COUNTS = ("events", "processed_visible", "duplicates", "dead_letters", "pages", "repeated_pages", "repeated_identical",
@@ -73,7 +74,9 @@ class Series:
             done[seed] = outcome.summary() | {"nodes": self.nodes, "at": datetime.now(UTC).isoformat(timespec="seconds")}
             if self.file is not None:
                 self.file.parent.mkdir(parents=True, exist_ok=True)
-                self.file.write_text(json.dumps(summary_of(list(done.values())), indent=1) + "\n")
+                summary = summary_of(list(done.values()))
+                self.file.write_text(json.dumps(summary, indent=1) + "\n")
+                draw(summary, self.file.with_suffix(".png"))
         return summary_of(list(done.values()))
 
     @staticmethod

@@ -1,0 +1,36 @@
+"""A slice of `make nemesis`: seeded faults on a whole stack, and the laws."""
+
+from __future__ import annotations
+
+import pytest
+
+from nemesis.kinds import FAULTS_OF_ONE
+from nemesis.run import Plan, run
+
+pytestmark = pytest.mark.stack
+
+SECONDS, SEED = 75.0, 5
+# One of each way to be harmed; `make nemesis` draws from all of them, `make nemesis-long` also with three brokers.
+NAMES = (
+    "kill -9 worker-0",
+    "kill -9 stub of page_ranker",
+    "kill -9 broker",
+    "pause worker-0 for 5 s, longer than its session",
+    "ranker connections reset",
+    "half of the values poisoned",
+    "every product published again",
+    "10x burst for 5 s",
+)
+
+
+def test_the_laws_hold_under_eight_kinds_of_faults() -> None:
+    faults = [fault for fault in FAULTS_OF_ONE if fault.name in NAMES]
+    outcome = run(Plan(SECONDS, SEED, faults, most=len(NAMES)))
+    assert outcome.report.violations == []
+    assert [fault.name for fault in outcome.faults if not fault.evidence] == []
+    assert len({fault.name for fault in outcome.faults}) >= 6
+    assert [fault.name for fault in outcome.faults if fault.health_told is False] == []
+    assert outcome.report.events == outcome.sent
+    assert outcome.report.dead_letters > 0
+    assert outcome.report.duplicates > 0
+    assert sum(fault.lost for fault in outcome.faults) == 0
