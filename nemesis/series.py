@@ -17,6 +17,7 @@ from nemesis.faults import Fault
 from nemesis.kinds import FAULTS_OF_ONE, FAULTS_OF_THREE
 from nemesis.picture import draw
 from nemesis.run import Plan, run
+from nemesis.table import as_markdown
 
 _COUNTS = ("events", "processed_visible", "duplicates", "dead_letters", "pages", "repeated_pages", "repeated_identical",
            "degraded_pages")  # fmt: skip
@@ -76,6 +77,7 @@ class Series:
                 self.file.parent.mkdir(parents=True, exist_ok=True)
                 summary = summary_of(list(done.values()))
                 self.file.write_text(json.dumps(summary, indent=1) + "\n")
+                self.file.with_suffix(".md").write_text(as_markdown(summary))
                 draw(summary, self.file.with_suffix(".png"))
         return summary_of(list(done.values()))
 
