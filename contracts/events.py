@@ -26,7 +26,8 @@ Id128 = Annotated[str, Meta(min_length=1, max_length=128)]
 Id256 = Annotated[str, Meta(min_length=1, max_length=256)]
 Short = Annotated[str, Meta(max_length=256)]
 Uri = Annotated[str, Meta(max_length=2048)]
-Millis = Annotated[int, Meta(ge=0, le=4_102_444_800_000)]  # up to the year 2100
+_YEAR_2100 = 4_102_444_800_000
+Millis = Annotated[int, Meta(ge=0, le=_YEAR_2100)]
 Money = Annotated[float, Meta(ge=0, le=1e9)]
 
 
@@ -130,7 +131,11 @@ def _millis(text: str) -> int:
     if moment.tzinfo is None:
         message = f"$.event_time: {text[:64]!r} has no time zone, RFC 3339 wants one"
         raise InvalidField(message, path="$.event_time")
-    return int(moment.timestamp() * 1000)
+    millis = int(moment.timestamp() * 1000)
+    if not 0 <= millis <= _YEAR_2100:
+        message = f"$.event_time: {text[:64]!r} is outside the years 1970 to 2100"
+        raise InvalidField(message, path="$.event_time")
+    return millis
 
 
 def decode_event(value: bytes | None) -> Event:
