@@ -1,0 +1,105 @@
+"""Readers, protocol and training of the session models on tiny logs."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from contracts.errors import ConfigurationError
+from training.sessions.data import Dataset, Queries, pad, read_histories, read_sessions
+from training.sessions.encoder import EncoderRecipe, SessionModel, left_aligned, train_encoder
+from training.sessions.evaluate import run
+from training.sessions.metrics import ranks_of, summary
+from training.sessions.rules import candidate_ranks, transitions
+
+SMALL = EncoderRecipe(dim=8, negatives=64, targets=64, fewest=2, most=2, refit_epochs=1)
+
+
+def write(path: Path, lines: list[str]) -> None:
+    with gzip.open(path, "wt", encoding="utf-8") as out:
+        out.write("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Dataset:
+    """Sessions that walk around a circle of 30 items: the next item follows from the last one."""
+    rng = np.random.default_rng(0)
+    starts = rng.integers(0, 30, 400)
+    write(tmp_path / "train.txt.gz", [" ".join(str(100 + (start + step) % 30) for step in range(4)) for start in starts])
+    write(tmp_path / "test.txt.gz", ["103\t101 102", "9999\t101", "105\t8888 104"])
+    return read_sessions(tmp_path)
+
+
+def test_the_last_tenth_of_the_sessions_is_the_validation_slice(log: Dataset) -> None:
+    assert (len(log.fit), len(log.full), len(log.validation)) == (360, 400, 120)
+    assert log.test.targets.tolist()[1] == -1, "an item that training never saw counts as a miss"
+    assert log.ids[log.test.items[2][log.test.items[2] >= 0]].tolist() == [104]
+
+
+def test_histories_hold_out_the_last_two_items(tmp_path: Path) -> None:
+    write(tmp_path / "h.txt.gz", [f"{user} {user % 3} 10 11 12 13" for user in range(20)])
+    data = read_histories(tmp_path / "h.txt.gz")
+    assert data.mask_seen
+    assert data.ids[data.test.targets].tolist() == [13] * 20
+    assert data.ids[data.validation.targets].tolist() == [12] * 20
+    assert all(len(session) == 3 for session in data.fit)
+
+
+def test_a_wrong_line_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "train.txt.gz", ["1 2 3", "4 x"])
+    with pytest.raises(ConfigurationError, match=r"line 2.*'4 x'"):
+        read_sessions(tmp_path)
+
+
+def test_ties_take_the_middle_rank_and_unknown_or_masked_targets_miss() -> None:
+    queries = Queries(np.array([[0], [0], [2]]), np.array([1, -1, 2]))
+    scores = np.array([[1.0, 1.0, 1.0]] * 3, dtype=np.float32)
+    assert ranks_of(scores.copy(), queries, mask_seen=False).tolist() == [2.0, np.inf, 2.0]
+    assert ranks_of(scores.copy(), queries, mask_seen=True).tolist() == [1.5, np.inf, np.inf]
+    assert summary(np.array([1.0, 4.0, np.inf]), 3) == {"recall@3": 1 / 3, "mrr@3": 1 / 3, "ndcg@3": 1 / 3}
+    assert candidate_ranks(np.array([[5, 6, -1]]), np.array([[1.0, 1.0, -np.inf]]), np.array([6])).tolist() == [1.5]
+
+
+def test_rules_weigh_a_pair_by_its_distance() -> None:
+    table = transitions([np.array([0, 1, 2])], 3)
+    assert table.toarray().tolist() == [[0, 1, 0.5], [0, 0, 1], [0, 0, 0]]
+
+
+def test_prefixes_move_to_the_front_for_the_encoder() -> None:
+    assert left_aligned(np.array([[-1, 3, 4], [5, 6, 7]])).tolist() == [[3, 4, -1], [5, 6, 7]]
+
+
+def test_scores_do_not_depend_on_the_batch_a_prefix_is_in() -> None:
+    torch.manual_seed(0)
+    model = SessionModel(9, SMALL).eval()
+    together = model.scores(pad([np.array([1, 2, 1]), np.array([4])], [0, 0]).items, model.unit_vectors())
+    alone = model.scores(np.array([[4]]), model.unit_vectors())
+    torch.testing.assert_close(together[1:], alone, atol=1e-5, rtol=0)
+
+
+def test_a_killed_training_goes_on_where_it_was(log: Dataset, tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(_: float) -> None:
+        raise Killed
+
+    arguments = (log.fit, log.full, log.validation, log.items, tmp_path / "run", SMALL)
+    with pytest.raises(Killed):
+        train_encoder(*arguments, mask_seen=False, tick=kill)
+    progress = train_encoder(*arguments, mask_seen=False)
+    assert [row["stage"] for row in progress.curve] == ["fit", "fit", "refit"]
+    assert train_encoder(*arguments, mask_seen=False).seconds == progress.seconds, "a finished training is not repeated"
+
+
+def test_a_run_learns_the_circle_and_reports_every_model(log: Dataset, tmp_path: Path) -> None:
+    recipe = EncoderRecipe(dim=16, negatives=64, targets=64, fewest=12, most=12, refit_epochs=1)
+    figures = run(log, tmp_path / "run", recipe, lambda _, __: None, 1)
+    reached = {name: values["recall@1"] for name, values in figures["models"].items()}
+    assert reached["SR"] == reached["blend"] == pytest.approx(2 / 3)
+    assert {"popularity", "V-SKNN", "item-KNN", "encoder", "session neighbours, tuned"} <= reached.keys()
+    assert (tmp_path / "run" / "blend.npz").exists()
