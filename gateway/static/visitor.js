@@ -7,7 +7,7 @@ const random = () => crypto.randomUUID();
 export const PERSONAS = {
   "a new visitor": [],
   student: ["laptop", "notebook", "hoodie"],
-  runner: ["running shoe", "bottle", "running shoe"],
+  runner: ["running shoe", "drinking bottle", "running shoe"],
   "new parent": ["pram", "teddy bear", "baby bottle"],
   designer: ["lamp", "chair", "vase"],
   cook: ["pan", "kettle", "knife"],

@@ -1,0 +1,81 @@
+"""`python -m benchmarks.readme`: README's table of figures, written from the newest files in benchmarks/results.
+
+No figure in README is typed by a person: `tests/unit/benchmarks/test_readme.py` fails when the table is not what the committed
+results give.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from contracts.settings import ROOT
+
+RESULTS = Path(__file__).parent / "results"
+README = ROOT / "README.md"
+BEGIN, END = "<!-- figures: begin, by `python -m benchmarks.readme` -->", "<!-- figures: end -->"
+
+
+def newest_latency(folder: Path = RESULTS) -> Path:
+    """The latency result of the newest date."""
+    return max(folder.glob("*-latency.json"))
+
+
+def table(folder: Path = RESULTS) -> str:
+    """Markdown of all figures, with the machine, the date and the commit of the latency run below."""
+    latency = json.loads(newest_latency(folder).read_text())
+    lines = ["| what | measured | wanted |", "|---|---|---|"]
+    lines += [f"| {what} | {value} | {wanted} |" for what, value, wanted in _rows(latency, folder)]
+    about = latency["machine"]
+    lines += [
+        "",
+        f"{about['cpu']}, {about['cores']} cores, everything on them; {about['date'][:10]}, commit {about['commit']}.",
+    ]
+    return "\n".join(lines)
+
+
+def _rows(latency: dict[str, Any], folder: Path) -> Iterator[tuple[str, str, str]]:
+    median, ratios = latency["median"], latency["ratios"]
+    rates = sorted(median["product"], key=float)
+    for rate in rates:
+        ours = median["product"][rate]
+        yield f"event to page at {float(rate):.0f} events/s, p50 / p99", f"{ours['p50']:.1f} / {ours['p99']:.1f} ms", ""
+    for name, wanted in (("p50 at 200/s", "≤ 1.5"), ("p99 at 200/s", "≤ 2"), ("highest rate", "≥ 0.8")):
+        found = ratios[name]
+        value = f"{found['median']:.2f} ({found['min']:.2f} – {found['max']:.2f})"
+        yield f"over a hand-written loop with Triton, {name}", value, wanted
+    highest = statistics.median(latency["highest_rate"]["product"])
+    yield "highest rate with p99 < 50 ms, one worker", f"{highest:.0f} events/s", ""
+    for name, found in latency["eligibility"].items():
+        when = "idle" if name == "idle_s" else "at 200 events/s"
+        yield f"catalogue record to eligible, p95, {when}", f"{found['p95']:.2f} s", "≤ 5 s"
+    step = latency["session_step"]["step_us"]
+    yield "session step after 5 / 500 events", f"{step['5']:.0f} / {step['500']:.0f} µs", "flat"
+    if (folder / "gateway_load.json").exists():
+        run = json.loads((folder / "gateway_load.json").read_text())["runs"][0]
+        value = f"{run['accepted_events_per_second']:.0f} events/s, p99 {run['latency_ms']['p99']:.1f} ms"
+        yield "gateway, one event a request", value, "2,000/s, < 50 ms"
+    if (folder / "click_to_pixels.json").exists():
+        found = json.loads((folder / "click_to_pixels.json").read_text())["ms"]
+        yield "click to pixels in Chromium, p50 / p95", f"{found['p50']:.0f} / {found['p95']:.0f} ms", ""
+
+
+def rewritten(text: str, figures: str) -> str:
+    """README with the table between its marks replaced.
+
+    Raises:
+        ValueError: if a mark is missing.
+    """
+    head, _, rest = text.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not end:
+        message = f"README.md: expected the marks {BEGIN} and {END}"
+        raise ValueError(message)
+    return f"{head}{BEGIN}\n{figures}\n{END}{tail}"
+
+
+if __name__ == "__main__":
+    README.write_text(rewritten(README.read_text(), table()))
