@@ -1,0 +1,124 @@
+"""How soon pages are right again: after kill -9 of one of two workers, under a static identity, and with a bad ranker."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+
+import msgspec
+import pytest
+
+from contracts.settings import Settings
+from contracts.topics import EVENTS, PAGES
+from nemesis.proxy import Proxy
+from nemesis.topic import Stored, read_topic
+from nemesis.workload import Traffic, publish_items
+from stack.addresses import free_address
+from stack.environment import overridden
+from tests.conftest import ProcessFactory, SettingsFactory
+
+pytestmark = pytest.mark.stack
+SURVIVOR_SECONDS, STATIC_SECONDS, FALLBACK_MS = 10.0, 5.0, 200.0
+
+
+def pages_since(settings: Settings, since_ms: int) -> list[tuple[Stored, dict[str, object]]]:
+    """Pages for events that arrived since then."""
+    arrived = {(r.partition, r.offset): r.timestamp for r in read_topic(settings.kafka, EVENTS)}
+    found = []
+    for record in read_topic(settings.kafka, PAGES):
+        page = msgspec.json.decode(record.value or b"{}")
+        if page and arrived.get((page["source"]["partition"], page["source"]["offset"]), 0) >= since_ms:
+            found.append((record, page))
+    return found
+
+
+def seconds_until_every_partition_has_a_full_page(settings: Settings, since_ms: int, patience: float) -> float:
+    """From `since_ms` until the last partition's first full page for an event that arrived since."""
+    deadline = time.monotonic() + patience
+    while True:
+        first: dict[int, int] = {}
+        for record, page in pages_since(settings, since_ms):
+            if not page["degraded"]:
+                generated = int(str(page["generated_time"]))
+                first[record.partition] = min(generated, first.get(record.partition, generated))
+        if len(first) == settings.kafka.partitions:
+            return (max(first.values()) - since_ms) / 1000
+        if time.monotonic() > deadline:
+            pytest.fail(f"full pages in partitions {sorted(first)} only, after {patience} s")
+        time.sleep(0.2)
+
+
+def test_the_survivor_of_two_workers_serves_all_visitors_in_ten_seconds_and_a_static_identity_is_back_in_five(
+    make_settings: SettingsFactory, start_triton: ProcessFactory, worker_process: ProcessFactory
+) -> None:
+    settings = make_settings(triton={"grpc_address": free_address(), "metrics_address": free_address()})
+    publish_items(settings)
+    start_triton(settings)
+    second = overridden(settings, {"worker": {"instance_id": "1", "metrics_address": free_address()}})
+    with Traffic(settings, rate=40, seed=3):
+        worker_process(settings)
+        other = worker_process(second)
+        start = int(time.time() * 1000)
+        seconds_until_every_partition_has_a_full_page(settings, start, 30)
+        killed = int(time.time() * 1000)
+        other.kill()
+        other.start()
+        assert seconds_until_every_partition_has_a_full_page(settings, killed, 30) <= STATIC_SECONDS
+        killed = int(time.time() * 1000)
+        other.kill()
+        assert seconds_until_every_partition_has_a_full_page(settings, killed, 30) <= SURVIVOR_SECONDS
+
+
+def counted_fallbacks(settings: Settings) -> dict[str, float]:
+    """The worker's counter of fallbacks by reason."""
+    with urllib.request.urlopen(f"http://{settings.worker.metrics_address}/metrics", timeout=5) as response:
+        lines = response.read().decode().splitlines()
+    rows = [line for line in lines if line.startswith("vitrine_fallbacks_total{")]
+    return {json.loads(row.partition("reason=")[2].partition("}")[0]): float(row.rpartition(" ")[2]) for row in rows}
+
+
+def test_a_slow_ranker_is_waited_for_and_a_hung_or_dead_one_is_replaced_by_flagged_pages_in_time(
+    make_settings: SettingsFactory, start_triton: ProcessFactory, worker_process: ProcessFactory
+) -> None:
+    settings = make_settings(triton={"grpc_address": free_address(), "metrics_address": free_address()})
+    publish_items(settings)
+    server = start_triton(settings)
+    proxy = Proxy(settings.triton.grpc_address)
+    worker = overridden(settings, {"triton": {"grpc_address": proxy.address}})
+    try:
+        worker_process(worker)
+        with Traffic(settings, rate=8, seed=4, poison=0.0, repeats=0.0):
+            seconds_until_every_partition_has_a_full_page(settings, int(time.time() * 1000), 30)
+            proxy.toxics.delay_seconds = 0.02  # there and back: 40 ms
+            slow = collected(settings)
+            assert not any(page["degraded"] for page in slow)
+            proxy.toxics.delay_seconds = 0.5
+            check_fallbacks(collected(settings), "triton_timeout")
+            proxy.toxics.delay_seconds = 0.0
+            server.kill()
+            proxy.reset()
+            check_fallbacks(collected(settings), "triton_down")
+            counted = counted_fallbacks(worker)
+            assert counted["triton_timeout"] > 0
+            assert counted["triton_down"] > 0
+    finally:
+        proxy.close()
+
+
+def collected(settings: Settings, most: int = 16) -> list[dict[str, object]]:
+    """Pages for events that arrive from half a second on, so that what was under way is left out."""
+    since, deadline = int(time.time() * 1000) + 500, time.monotonic() + 20
+    while len(found := pages_since(settings, since)) < most:
+        if time.monotonic() > deadline:
+            pytest.fail(f"{len(found)} pages in 20 s, expected {most}")
+        time.sleep(0.2)
+    return [page for _, page in found]
+
+
+def check_fallbacks(pages: list[dict[str, object]], reason: str) -> None:
+    """All flagged with this reason, and in time."""
+    assert all(page["degraded"] for page in pages)
+    assert reason in {page["fallback_reason"] for page in pages}
+    ages = sorted(float(page["latency_ms"]["event_to_emit"]) for page in pages)  # type: ignore[index]
+    assert ages[len(ages) // 2] <= FALLBACK_MS
