@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.tensorboard import SummaryWriter
 
+from contracts.errors import ConfigurationError
 from contracts.tensors import EventKind
 from fusion.config import SessionConfig
 from fusion.session import SessionEncoder
@@ -215,12 +217,15 @@ def train_encoder(  # noqa: PLR0913 - data, place and recipe
         mask_seen: whether seen items may not be recommended.
         k: cut-off of the validation figures.
         tick: called with the seconds of each finished epoch.
+
+    Raises:
+        ConfigurationError: if the folder holds a training of other data or of another recipe.
     """
     torch.manual_seed(recipe.seed)
     folder.mkdir(parents=True, exist_ok=True)
     sample = np.random.default_rng(7).permutation(len(validation))[:4000]
     seen = validation.pick(np.sort(sample))
-    run = _Run(SessionModel(model_size, recipe), recipe, folder)
+    run = _Run(SessionModel(model_size, recipe), recipe, folder, fingerprint(fit, full))
     run.resume()
 
     def judge(model: SessionModel) -> dict[str, float]:
@@ -228,7 +233,7 @@ def train_encoder(  # noqa: PLR0913 - data, place and recipe
 
     if run.progress.stage == "fit":
         run.stage(fit, recipe.epochs(sum(len(session) - 1 for session in fit)), recipe.learning_rate, judge, tick)
-        run.model.load_state_dict(torch.load(folder / "fit.pt"))
+        run.model.load_state_dict(torch.load(folder / "fit.pt", weights_only=True))
         run.progress.stage, run.progress.epoch, run.progress.since_best, run.state = "refit", 0, 0, None
     if run.progress.stage == "refit":
         if full is not fit and recipe.refit_epochs:
@@ -239,11 +244,21 @@ def train_encoder(  # noqa: PLR0913 - data, place and recipe
     return run.progress
 
 
+def fingerprint(*parts: Sequence[Ints]) -> int:
+    """CRC-32 of sessions and their borders: whether two trainings read the same log."""
+    value = 0
+    for sessions in parts:
+        lengths = np.asarray([len(session) for session in sessions], dtype=np.int64)
+        value = zlib.crc32(np.concatenate((lengths, *sessions)).tobytes(), value)
+    return value
+
+
 class _Run:
     """A training that can be taken up where a kill ended it."""
 
-    def __init__(self, model: SessionModel, recipe: EncoderRecipe, folder: Path) -> None:
+    def __init__(self, model: SessionModel, recipe: EncoderRecipe, folder: Path, log: int) -> None:
         self.model, self.recipe, self.folder = model, recipe, folder
+        self.about = {"log": log, "recipe": asdict(recipe)}
         self.progress = Progress()
         self.state: dict[str, Any] | None = None
 
@@ -251,14 +266,29 @@ class _Run:
         """Load the last checkpoint, if there is one."""
         path = self.folder / "resume.pt"
         if path.exists():
-            state = torch.load(path)
+            state = torch.load(path, weights_only=True)
+            self._check(state.get("about", {}))
             self.model.load_state_dict(state["model"])
             self.progress = Progress(**state["progress"])
             self.state = state if state["optimizer"] is not None else None
 
+    def _check(self, about: dict[str, Any]) -> None:
+        if about == self.about:
+            return
+        before = about.get("recipe", {})
+        other = [
+            f"{name} {before.get(name)}, not {value}"
+            for name, value in self.about["recipe"].items()
+            if before.get(name) != value
+        ]
+        what = "; ".join(other) or "of another log"
+        message = f"--checkpoints: {self.folder} holds a training {what}; name another folder, or remove this one"
+        raise ConfigurationError(message)
+
     def save(self, optimizer: torch.optim.Optimizer | None, schedule: torch.optim.lr_scheduler.LambdaLR | None) -> None:
         """Write the checkpoint beside the old one, then put it in its place."""
         state = {
+            "about": self.about,
             "model": self.model.state_dict(),
             "progress": asdict(self.progress),
             "optimizer": optimizer.state_dict() if optimizer else None,
@@ -288,6 +318,7 @@ class _Run:
         with SummaryWriter(str(self.folder / "tensorboard")) as writer:
             while progress.epoch < epochs and progress.since_best <= self.recipe.patience:
                 rng = np.random.default_rng((self.recipe.seed, progress.epoch, len(sessions)))
+                torch.manual_seed(int(rng.integers(2**31)))  # dropout of a resumed training is that of an unbroken one
                 sampler = Sampler(counts, self.recipe.negatives, rng)
                 began, losses = time.perf_counter(), []
                 self.model.train()

@@ -63,7 +63,7 @@ def baselines(data: Dataset) -> dict[str, Ranks]:
 def load_model(data: Dataset, recipe: EncoderRecipe, path: Path) -> SessionModel:
     """The encoder of a checkpoint."""
     model = SessionModel(data.items, recipe)
-    model.load_state_dict(torch.load(path))
+    model.load_state_dict(torch.load(path, weights_only=True))
     return model.eval()
 
 

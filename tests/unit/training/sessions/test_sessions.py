@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,17 @@ def test_a_killed_training_goes_on_where_it_was(log: Dataset, tmp_path: Path) ->
     progress = train_encoder(*arguments, mask_seen=False)
     assert [row["stage"] for row in progress.curve] == ["fit", "fit", "refit"]
     assert train_encoder(*arguments, mask_seen=False).seconds == progress.seconds, "a finished training is not repeated"
+    unbroken = train_encoder(*arguments[:4], tmp_path / "unbroken", SMALL, mask_seen=False)
+    assert [row["loss"] for row in unbroken.curve] == pytest.approx([row["loss"] for row in progress.curve], rel=1e-6)
+
+
+def test_a_folder_of_another_training_is_refused(log: Dataset, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train_encoder(log.fit, log.full, log.validation, log.items, folder, SMALL, mask_seen=False)
+    with pytest.raises(ConfigurationError, match="seed 0, not 1"):
+        train_encoder(log.fit, log.full, log.validation, log.items, folder, replace(SMALL, seed=1), mask_seen=False)
+    with pytest.raises(ConfigurationError, match="of another log"):
+        train_encoder(log.fit[1:], log.full, log.validation, log.items, folder, SMALL, mask_seen=False)
 
 
 def test_a_run_learns_the_circle_and_reports_every_model(log: Dataset, tmp_path: Path) -> None:
