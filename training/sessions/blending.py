@@ -109,9 +109,15 @@ def candidates(sources: Sources, queries: Queries, vectors: torch.Tensor, *, mas
 
 
 def in_batches(
-    sources: Sources, queries: Queries, use: Callable[[Ints, Candidates], None], *, mask_seen: bool, batch: int = 256
+    sources: Sources,
+    queries: Queries,
+    use: Callable[[Ints, Candidates], None],
+    tick: Callable[[float], None],
+    *,
+    mask_seen: bool,
+    batch: int = 256,
 ) -> None:
-    """Call `use` with the rows of each batch and its candidates."""
+    """Call `use` with the rows of each batch and its candidates, and `tick` with the share of the queries that is done."""
     vectors = sources.model.unit_vectors()
     order = np.argsort(queries.lengths, kind="stable")
     for start in range(0, len(order), batch):
@@ -119,6 +125,7 @@ def in_batches(
         part = queries.pick(rows)
         width = max(1, int(part.lengths.max()))
         use(rows, candidates(sources, Queries(part.items[:, -width:], part.targets), vectors, mask_seen=mask_seen))
+        tick((start + len(rows)) / len(order))
 
 
 class _Network(nn.Module):

@@ -1,4 +1,4 @@
-"""Trains the streaming session encoder with a sampled softmax; what is trained here is `fusion.session.SessionEncoder`.
+"""The streaming session encoder under training and its sampled softmax; the module inside is `fusion.session.SessionEncoder`.
 
 Whole sessions with a causal loss. Negatives are shared draws from (count + 1) ** .75 without repetition, corrected by the
 log of their inclusion probability; the target and the ring's own items are scored exactly and taken out of the negatives.
@@ -8,31 +8,22 @@ Shapes: B sessions, T events, N targets of a step, M negatives, W ring, D width,
 
 from __future__ import annotations
 
-import logging
-import time
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.tensorboard import SummaryWriter
 
-from contracts.errors import ConfigurationError
 from contracts.tensors import EventKind
 from fusion.config import SessionConfig
 from fusion.session import SessionEncoder
-from training.demo_pictures import cosine_schedule, descend
 from training.demo_recommender import ring_places
 from training.sessions.data import LONGEST, Ints, Queries
-from training.sessions.metrics import ranks_of, summary
+from training.sessions.metrics import ranks_of
 
-LOG = logging.getLogger(__name__)
 NEVER = -1e9
 
 
@@ -57,6 +48,11 @@ class EncoderRecipe:
     clip: float = 5.0
     dropout: float = 0.25
     seed: int = 0
+
+    @property
+    def label(self) -> str:
+        """Name of the folder of a training, so that other epochs or another seed are another training."""
+        return f"epochs-{self.fewest}-{self.most}-refit-{self.refit_epochs}-seed-{self.seed}"
 
     def epochs(self, targets: int) -> int:
         """Epochs for a number of targets in the log."""
@@ -179,172 +175,3 @@ def encoder_ranks(model: SessionModel, queries: Queries, *, mask_seen: bool, bat
         scores = model.scores(part.items[:, -width:], vectors).numpy()
         found[rows] = ranks_of(scores, part, mask_seen=mask_seen)
     return found
-
-
-@dataclass
-class Progress:
-    """What a run has done so far; it travels in the checkpoint."""
-
-    stage: str = "fit"
-    epoch: int = 0
-    best: float = -1.0
-    since_best: int = 0
-    seconds: float = 0.0
-    curve: list[dict[str, float | str]] = field(default_factory=list)
-
-
-def train_encoder(  # noqa: PLR0913 - data, place and recipe
-    fit: Sequence[Ints],
-    full: Sequence[Ints],
-    validation: Queries,
-    model_size: int,
-    folder: Path,
-    recipe: EncoderRecipe,
-    *,
-    mask_seen: bool,
-    k: int = 20,
-    tick: Callable[[float], None] = lambda _: None,
-) -> Progress:
-    """Train, leaving `fit.pt` (best on the validation slice) and `final.pt` in the folder; goes on after a kill.
-
-    Args:
-        fit: sessions before the validation slice.
-        full: sessions of the final model.
-        validation: queries that stop the training early; a fixed sample of 4,000 of them is ranked after each epoch.
-        model_size: items n.
-        folder: of checkpoints and TensorBoard curves.
-        recipe: how.
-        mask_seen: whether seen items may not be recommended.
-        k: cut-off of the validation figures.
-        tick: called with the seconds of each finished epoch.
-
-    Raises:
-        ConfigurationError: if the folder holds a training of other data or of another recipe.
-    """
-    torch.manual_seed(recipe.seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    sample = np.random.default_rng(7).permutation(len(validation))[:4000]
-    seen = validation.pick(np.sort(sample))
-    run = _Run(SessionModel(model_size, recipe), recipe, folder, fingerprint(fit, full))
-    run.resume()
-
-    def judge(model: SessionModel) -> dict[str, float]:
-        return summary(encoder_ranks(model, seen, mask_seen=mask_seen), k)
-
-    if run.progress.stage == "fit":
-        run.stage(fit, recipe.epochs(sum(len(session) - 1 for session in fit)), recipe.learning_rate, judge, tick)
-        run.model.load_state_dict(torch.load(folder / "fit.pt", weights_only=True))
-        run.progress.stage, run.progress.epoch, run.progress.since_best, run.state = "refit", 0, 0, None
-    if run.progress.stage == "refit":
-        if full is not fit and recipe.refit_epochs:
-            run.stage(full, recipe.refit_epochs, recipe.learning_rate * recipe.refit_rate, None, tick)
-        torch.save(run.model.state_dict(), folder / "final.pt")
-        run.progress.stage, run.state = "done", None
-        run.save(None, None)
-    return run.progress
-
-
-def fingerprint(*parts: Sequence[Ints]) -> int:
-    """CRC-32 of sessions and their borders: whether two trainings read the same log."""
-    value = 0
-    for sessions in parts:
-        lengths = np.asarray([len(session) for session in sessions], dtype=np.int64)
-        value = zlib.crc32(np.concatenate((lengths, *sessions)).tobytes(), value)
-    return value
-
-
-class _Run:
-    """A training that can be taken up where a kill ended it."""
-
-    def __init__(self, model: SessionModel, recipe: EncoderRecipe, folder: Path, log: int) -> None:
-        self.model, self.recipe, self.folder = model, recipe, folder
-        self.about = {"log": log, "recipe": asdict(recipe)}
-        self.progress = Progress()
-        self.state: dict[str, Any] | None = None
-
-    def resume(self) -> None:
-        """Load the last checkpoint, if there is one."""
-        path = self.folder / "resume.pt"
-        if path.exists():
-            state = torch.load(path, weights_only=True)
-            self._check(state.get("about", {}))
-            self.model.load_state_dict(state["model"])
-            self.progress = Progress(**state["progress"])
-            self.state = state if state["optimizer"] is not None else None
-
-    def _check(self, about: dict[str, Any]) -> None:
-        if about == self.about:
-            return
-        before = about.get("recipe", {})
-        other = [
-            f"{name} {before.get(name)}, not {value}"
-            for name, value in self.about["recipe"].items()
-            if before.get(name) != value
-        ]
-        what = "; ".join(other) or "of another log"
-        message = f"--checkpoints: {self.folder} holds a training {what}; name another folder, or remove this one"
-        raise ConfigurationError(message)
-
-    def save(self, optimizer: torch.optim.Optimizer | None, schedule: torch.optim.lr_scheduler.LambdaLR | None) -> None:
-        """Write the checkpoint beside the old one, then put it in its place."""
-        state = {
-            "about": self.about,
-            "model": self.model.state_dict(),
-            "progress": asdict(self.progress),
-            "optimizer": optimizer.state_dict() if optimizer else None,
-            "schedule": schedule.state_dict() if schedule else None,
-        }
-        part = self.folder / "resume.part"
-        torch.save(state, part)
-        part.replace(self.folder / "resume.pt")
-
-    def stage(
-        self,
-        sessions: Sequence[Ints],
-        epochs: int,
-        rate: float,
-        judge: Callable[[SessionModel], dict[str, float]] | None,
-        tick: Callable[[float], None],
-    ) -> None:
-        """Epochs over some sessions; with a judge the best weights go to `fit.pt` and a lack of gain ends it."""
-        counts = np.bincount(np.concatenate(list(sessions)), minlength=len(self.model.vectors)).astype(np.float64)
-        optimizer = torch.optim.Adam(self.model.parameters(), lr=rate, betas=(0.9, 0.98), fused=True)
-        steps = epochs * (1 + sum(len(session) - 1 for session in sessions) // self.recipe.targets)
-        schedule = cosine_schedule(optimizer, steps, 0.5 / epochs)
-        if self.state is not None:
-            optimizer.load_state_dict(self.state["optimizer"])
-            schedule.load_state_dict(self.state["schedule"])
-        progress = self.progress
-        with SummaryWriter(str(self.folder / "tensorboard")) as writer:
-            while progress.epoch < epochs and progress.since_best <= self.recipe.patience:
-                rng = np.random.default_rng((self.recipe.seed, progress.epoch, len(sessions)))
-                torch.manual_seed(int(rng.integers(2**31)))  # dropout of a resumed training is that of an unbroken one
-                sampler = Sampler(counts, self.recipe.negatives, rng)
-                began, losses = time.perf_counter(), []
-                self.model.train()
-                for block in batches(sessions, self.recipe.targets, rng):
-                    loss = sampled_loss(self.model, block, sampler)
-                    losses.append(descend(loss, optimizer, schedule, self.recipe.clip))
-                progress.epoch += 1
-                row: dict[str, float | str] = {"stage": progress.stage, "loss": float(np.mean(losses))}
-                if judge is not None:
-                    row |= self._judged(judge(self.model))
-                seconds = time.perf_counter() - began
-                progress.seconds += seconds
-                progress.curve.append(row | {"seconds": round(seconds, 1)})
-                self.save(optimizer, schedule)
-                for name, value in row.items():
-                    if isinstance(value, float):
-                        writer.add_scalar(f"{progress.stage}/{name}", value, len(progress.curve))
-                LOG.info("epoch done", extra={"epoch": progress.epoch, **row})
-                tick(seconds)
-
-    def _judged(self, figures: dict[str, float]) -> dict[str, float]:
-        """Keep the weights if they are the best so far by recall plus MRR (or NDCG)."""
-        value = sum(figures.values())
-        if value > self.progress.best:
-            self.progress.best, self.progress.since_best = value, 0
-            torch.save(self.model.state_dict(), self.folder / "fit.pt")
-        else:
-            self.progress.since_best += 1
-        return figures

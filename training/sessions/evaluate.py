@@ -20,7 +20,8 @@ from scipy import sparse
 from fusion.neighbours import PLAIN, SessionNeighbours
 from training.sessions.blending import Candidates, Sources, in_batches, train_blend
 from training.sessions.data import Dataset, Queries
-from training.sessions.encoder import EncoderRecipe, SessionModel, encoder_ranks, train_encoder
+from training.sessions.encoder import EncoderRecipe, SessionModel, encoder_ranks
+from training.sessions.encoder_training import Tick, silent, train_encoder
 from training.sessions.metrics import summary
 from training.sessions.rules import (
     by_row,
@@ -37,7 +38,7 @@ Ranks = NDArray[np.float64]
 BLEND_QUERIES = 12_000
 
 
-def baselines(data: Dataset) -> dict[str, Ranks]:
+def baselines(data: Dataset, tick: Tick = silent) -> dict[str, Ranks]:
     """Ranks of the test targets by popularity, SR, V-SKNN and item-KNN, learned from the final model's sessions."""
     clicks = np.concatenate(data.full)
     counts = np.bincount(clicks, minlength=data.items).astype(np.float32)
@@ -52,12 +53,18 @@ def baselines(data: Dataset) -> dict[str, Ranks]:
     found = [plain.look_up(data.test.items[start : start + 4096], 200) for start in range(0, len(last), 4096)]
     near, votes = np.concatenate([part[0] for part in found]), np.concatenate([part[1] for part in found])
     cosine = item_cosine(data.full, data.items) + by_row(rule)
-    return {
-        "popularity": sparse_ranks(always, sparse.csr_matrix(counts), data.test, mask_seen=data.mask_seen),
-        "SR": sparse_ranks(single, rule, data.test, mask_seen=data.mask_seen),
-        "V-SKNN": neighbour_ranks(near, votes, data.test, mask_seen=data.mask_seen),
-        "item-KNN": sparse_ranks(recent(data.test, data.items), cosine, data.test, mask_seen=data.mask_seen),
+    mask = data.mask_seen
+    methods: dict[str, Callable[[], Ranks]] = {
+        "popularity": lambda: sparse_ranks(always, sparse.csr_matrix(counts), data.test, mask_seen=mask),
+        "SR": lambda: sparse_ranks(single, rule, data.test, mask_seen=mask),
+        "V-SKNN": lambda: neighbour_ranks(near, votes, data.test, mask_seen=mask),
+        "item-KNN": lambda: sparse_ranks(recent(data.test, data.items), cosine, data.test, mask_seen=mask),
     }
+    found_ranks: dict[str, Ranks] = {}
+    for done, (name, method) in enumerate(methods.items(), start=1):
+        found_ranks[name] = method()
+        tick("baselines", done / len(methods), name)
+    return found_ranks
 
 
 def load_model(data: Dataset, recipe: EncoderRecipe, path: Path) -> SessionModel:
@@ -67,10 +74,10 @@ def load_model(data: Dataset, recipe: EncoderRecipe, path: Path) -> SessionModel
     return model.eval()
 
 
-def collected(sources: Sources, queries: Queries, *, mask_seen: bool) -> Candidates:
+def collected(sources: Sources, queries: Queries, tick: Callable[[float], None], *, mask_seen: bool) -> Candidates:
     """Candidates of all queries, held in memory."""
     parts: list[tuple[NDArray[np.int64], Candidates]] = []
-    in_batches(sources, queries, lambda rows, made: parts.append((rows, made)), mask_seen=mask_seen)
+    in_batches(sources, queries, lambda rows, made: parts.append((rows, made)), tick, mask_seen=mask_seen)
     rows = np.argsort(np.concatenate([part[0] for part in parts]))
     return Candidates(
         np.concatenate([part[1].items for part in parts])[rows], np.concatenate([part[1].features for part in parts])[rows]
@@ -102,48 +109,41 @@ def breakdown(data: Dataset, found: Ranks, k: int) -> dict[str, list[dict[str, A
     return result
 
 
-def run(  # noqa: PLR0915 - one run from log to figures
-    data: Dataset, folder: Path, recipe: EncoderRecipe, tick: Callable[[str, float], None], k: int
-) -> dict[str, Any]:
-    """Train what the folder does not hold yet, then measure.
+def run(data: Dataset, folder: Path, recipe: EncoderRecipe, k: int, tick: Tick = silent) -> dict[str, Any]:
+    """Train what the folder does not hold yet, then measure: one run from log to figures.
 
     Args:
         data: the log.
         folder: of checkpoints, curves and the blend.
         recipe: of the encoder.
-        tick: called with a stage's name and its seconds.
         k: cut-off, 20 for sessions and 10 for histories.
+        tick: told how far each stage is.
 
     Returns:
-        Figures of each model, curves, breakdowns and seconds, for JSON.
+        Figures of each model, curves, breakdowns and minutes, for JSON.
+
+    Raises:
+        ConfigurationError: if the folder holds a training of another log or of another recipe.
     """
-    progress = train_encoder(
-        data.fit,
-        data.full,
-        data.validation,
-        data.items,
-        folder,
-        recipe,
-        mask_seen=data.mask_seen,
-        k=k,
-        tick=lambda seconds: tick("epoch", seconds),
-    )
+    progress = train_encoder(data, folder, recipe, k, tick)
     began = time.perf_counter()
     mask = data.mask_seen
     chosen = np.random.default_rng(recipe.seed).permutation(len(data.validation))[:BLEND_QUERIES]
     queries = data.validation.pick(np.sort(chosen))
     learned = collected(
-        Sources.learn(load_model(data, recipe, folder / "fit.pt"), data.fit, data.items), queries, mask_seen=mask
+        Sources.learn(load_model(data, recipe, folder / "fit.pt"), data.fit, data.items),
+        queries,
+        lambda share: tick("blend", share, ""),
+        mask_seen=mask,
     )
     blend, losses = train_blend(learned, queries.targets, seed=recipe.seed)
     reached = float(((learned.items == queries.targets[:, None]) & (queries.targets[:, None] >= 0)).any(1).mean())
     del learned
     np.savez(folder / "blend.npz", **asdict(blend))
     blend_seconds = time.perf_counter() - began
-    tick("blend", blend_seconds)
     began = time.perf_counter()
     final = load_model(data, recipe, folder / "final.pt")
-    ranks = baselines(data)
+    ranks = baselines(data, tick)
     ranks["encoder"] = encoder_ranks(final, data.test, mask_seen=mask)
     blended, tuned = np.full(len(data.test), np.inf), np.full(len(data.test), np.inf)
 
@@ -154,14 +154,15 @@ def run(  # noqa: PLR0915 - one run from log to figures
         votes = np.where(made.items >= 0, made.features[..., 2], -np.inf).astype(np.float32)
         tuned[rows] = candidate_ranks(made.items, votes, targets)
 
-    in_batches(Sources.learn(final, data.full, data.items), data.test, rank, mask_seen=mask)
+    in_batches(
+        Sources.learn(final, data.full, data.items), data.test, rank, lambda share: tick("test", share, ""), mask_seen=mask
+    )
     ranks["session neighbours, tuned"] = tuned
     ranks["blend"] = blended
     untrained = data.test.pick(np.random.default_rng(7).permutation(len(data.test))[:2000])
     torch.manual_seed(recipe.seed)
     before = encoder_ranks(SessionModel(data.items, recipe), untrained, mask_seen=mask)
     evaluate_seconds = time.perf_counter() - began
-    tick("evaluate", evaluate_seconds)
     return {
         "data": data.name,
         "items": data.items,

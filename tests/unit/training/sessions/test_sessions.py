@@ -12,7 +12,8 @@ import torch
 
 from contracts.errors import ConfigurationError
 from training.sessions.data import Dataset, Queries, pad, read_histories, read_sessions
-from training.sessions.encoder import EncoderRecipe, SessionModel, left_aligned, train_encoder
+from training.sessions.encoder import EncoderRecipe, SessionModel, left_aligned
+from training.sessions.encoder_training import train_encoder
 from training.sessions.evaluate import run
 from training.sessions.metrics import ranks_of, summary
 from training.sessions.rules import candidate_ranks, transitions
@@ -86,31 +87,30 @@ def test_a_killed_training_goes_on_where_it_was(log: Dataset, tmp_path: Path) ->
     class Killed(Exception):
         pass
 
-    def kill(_: float) -> None:
-        raise Killed
+    def kill(_stage: str, _share: float, words: str) -> None:
+        if words.startswith("epoch 1"):
+            raise Killed
 
-    arguments = (log.fit, log.full, log.validation, log.items, tmp_path / "run", SMALL)
     with pytest.raises(Killed):
-        train_encoder(*arguments, mask_seen=False, tick=kill)
-    progress = train_encoder(*arguments, mask_seen=False)
+        train_encoder(log, tmp_path / "run", SMALL, 20, kill)
+    progress = train_encoder(log, tmp_path / "run", SMALL, 20)
     assert [row["stage"] for row in progress.curve] == ["fit", "fit", "refit"]
-    assert train_encoder(*arguments, mask_seen=False).seconds == progress.seconds, "a finished training is not repeated"
-    unbroken = train_encoder(*arguments[:4], tmp_path / "unbroken", SMALL, mask_seen=False)
+    assert train_encoder(log, tmp_path / "run", SMALL, 20).seconds == progress.seconds, "a finished training is not repeated"
+    unbroken = train_encoder(log, tmp_path / "unbroken", SMALL, 20)
     assert [row["loss"] for row in unbroken.curve] == pytest.approx([row["loss"] for row in progress.curve], rel=1e-6)
 
 
 def test_a_folder_of_another_training_is_refused(log: Dataset, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    train_encoder(log.fit, log.full, log.validation, log.items, folder, SMALL, mask_seen=False)
+    train_encoder(log, tmp_path / "run", SMALL, 20)
     with pytest.raises(ConfigurationError, match="seed 0, not 1"):
-        train_encoder(log.fit, log.full, log.validation, log.items, folder, replace(SMALL, seed=1), mask_seen=False)
+        train_encoder(log, tmp_path / "run", replace(SMALL, seed=1), 20)
     with pytest.raises(ConfigurationError, match="of another log"):
-        train_encoder(log.fit[1:], log.full, log.validation, log.items, folder, SMALL, mask_seen=False)
+        train_encoder(replace(log, fit=log.fit[1:]), tmp_path / "run", SMALL, 20)
 
 
 def test_a_run_learns_the_circle_and_reports_every_model(log: Dataset, tmp_path: Path) -> None:
     recipe = EncoderRecipe(dim=16, negatives=64, targets=64, fewest=12, most=12, refit_epochs=1)
-    figures = run(log, tmp_path / "run", recipe, lambda _, __: None, 1)
+    figures = run(log, tmp_path / "run", recipe, 1)
     reached = {name: values["recall@1"] for name, values in figures["models"].items()}
     assert reached["SR"] == reached["blend"] == pytest.approx(2 / 3)
     assert {"popularity", "V-SKNN", "item-KNN", "encoder", "session neighbours, tuned"} <= reached.keys()
