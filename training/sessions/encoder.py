@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from contracts.errors import ConfigurationError
 from contracts.tensors import EventKind
 from fusion.config import SessionConfig
 from fusion.session import SessionEncoder
@@ -48,6 +49,22 @@ class EncoderRecipe:
     clip: float = 5.0
     dropout: float = 0.25
     seed: int = 0
+
+    @classmethod
+    def chosen(
+        cls, fewest: int | None = None, most: int | None = None, refit: int | None = None, seed: int = 0
+    ) -> EncoderRecipe:
+        """The defaults with other epochs or seed; a bound that was not given follows the one that was.
+
+        Raises:
+            ConfigurationError: if `fewest` is above `most`.
+        """
+        if fewest is not None and most is not None and fewest > most:
+            message = f"--fewest is {fewest} and --most {most}, expected --most of at least {fewest}"
+            raise ConfigurationError(message)
+        low = min(cls.fewest, most or cls.fewest) if fewest is None else fewest
+        high = max(cls.most, low) if most is None else most
+        return cls(fewest=low, most=high, refit_epochs=cls.refit_epochs if refit is None else refit, seed=seed)
 
     @property
     def label(self) -> str:

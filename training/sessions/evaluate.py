@@ -94,7 +94,7 @@ def breakdown(data: Dataset, found: Ranks, k: int) -> dict[str, list[dict[str, A
     axes = {
         "length": (data.test.lengths, (1, 2, 3, 5, 8, 13)),
         "clicks": (popularity, (0, 1, 5, 10, 30, 100)),
-        "position": (lag, (1, 2, 3, 5, 10, width + 1)),
+        "position": (lag, (*(edge for edge in (1, 2, 3, 5, 10) if edge <= width), width + 1)),
     }
     result: dict[str, list[dict[str, Any]]] = {}
     for name, (values, edges) in axes.items():

@@ -1,0 +1,185 @@
+"""`vitrine train sessions|histories` and `vitrine evaluate sessions|histories`: next-item models of one's own log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.train_commands import TRAIN
+
+if TYPE_CHECKING:
+    from training.sessions.data import Dataset
+    from training.sessions.encoder import EncoderRecipe
+
+EVALUATE = typer.Typer(help="Next-item quality of your own log, ours beside the baselines.", no_args_is_help=True)
+_SESSION_K, _HISTORY_K = 20, 10
+"""Cut-offs of the published figures."""
+
+SessionData = Annotated[Path, typer.Option("--data", help="Folder with train.txt.gz and test.txt.gz.")]
+HistoryData = Annotated[Path, typer.Option("--data", help="File with a user and then the user's items in each line.")]
+Report = Annotated[Path, typer.Option("--json", help="File for all figures, curves and breakdowns.")]
+Checkpoints = Annotated[
+    Path | None, typer.Option(help="Folder of checkpoints and TensorBoard curves; by default var/sessions/NAME/RECIPE.")
+]
+Fewest = Annotated[int | None, typer.Option(min=1, help="Epochs on a large log; more on a small one.")]
+Most = Annotated[int | None, typer.Option(min=1, help="Epochs on a small log, at most.")]
+Refit = Annotated[int | None, typer.Option(min=0, help="Epochs over all training sessions that follow.")]
+Seed = Annotated[int, typer.Option(help="Of weights, order and draws.")]
+Threads = Annotated[int, typer.Option(min=1, help="Threads that torch uses.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `vitrine evaluate`; `vitrine train` gets its two commands when this module is imported."""
+    app.add_typer(EVALUATE, name="evaluate")
+
+
+def _recipe(fewest: int | None, most: int | None, refit: int | None, seed: int) -> EncoderRecipe:
+    from training.sessions.encoder import EncoderRecipe
+
+    return EncoderRecipe.chosen(fewest, most, refit, seed)
+
+
+def _folder(checkpoints: Path | None, data: Dataset, recipe: EncoderRecipe) -> Path:
+    from contracts.settings import Settings, resolve
+
+    return resolve(checkpoints) if checkpoints else resolve(Settings().stack.var) / "sessions" / data.name / recipe.label
+
+
+def _train(data: Dataset, recipe: EncoderRecipe, checkpoints: Path | None, k: int, threads: int) -> None:
+    import torch
+    from rich.console import Console
+
+    from benchmarks.quality_report import bars
+    from training.sessions.encoder_training import train_encoder
+
+    torch.set_num_threads(threads)
+    console, folder = Console(), _folder(checkpoints, data, recipe)
+    with bars(console) as tick:
+        progress = train_encoder(data, folder, recipe, k, tick)
+    for number, row in enumerate(progress.curve, start=1):
+        words = ", ".join(
+            f"{name} {value:.4f}" for name, value in row.items() if isinstance(value, float) and name != "seconds"
+        )
+        console.print(f"{row['stage']:<6} epoch {number}: {words}", highlight=False)
+    console.print(
+        f"encoder     {folder / 'final.pt'}\ncurves      tensorboard --logdir {folder}", soft_wrap=True, highlight=False
+    )
+
+
+def _evaluate(data: Dataset, recipe: EncoderRecipe, checkpoints: Path | None, k: int, threads: int, out: Path) -> None:
+    import json
+
+    import torch
+    from rich.console import Console
+
+    from benchmarks.machine import describe
+    from benchmarks.quality_report import bars, table
+    from training.sessions.evaluate import run
+
+    torch.set_num_threads(threads)
+    console, about = Console(), describe() | {"threads": threads}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with bars(console) as tick:
+        figures = run(data, _folder(checkpoints, data, recipe), recipe, k, tick)
+    out.write_text(json.dumps({"machine": about, **figures}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    console.print(table(figures))
+    console.print(f"written: {out}", soft_wrap=True)
+
+
+@TRAIN.command("sessions")
+def train_sessions(  # noqa: PLR0917 - one parameter an option
+    data: SessionData,
+    checkpoints: Checkpoints = None,
+    fewest: Fewest = None,
+    most: Most = None,
+    refit: Refit = None,
+    seed: Seed = 0,
+    threads: Threads = 2,
+) -> None:
+    """Train the session encoder on a folder of click sessions; the test part is not trained on.
+
+    The folder holds train.txt.gz, one session a line, item numbers separated by spaces, sessions in the order of time:
+
+        12 7 7 430
+
+    and test.txt.gz, one query a line: the item that came next, a tab, the clicks before it:
+
+        430<TAB>12 7 7
+
+    The last tenth of the training sessions stops the training early; then the encoder learns from that tenth too. The same
+    command goes on where a kill ended it. `vitrine evaluate sessions` with the same options measures what was trained;
+    docs/models.md tells what of it is served.
+    """
+    from training.sessions.data import read_sessions
+
+    _train(read_sessions(data), _recipe(fewest, most, refit, seed), checkpoints, _SESSION_K, threads)
+
+
+@TRAIN.command("histories")
+def train_histories(  # noqa: PLR0917 - one parameter an option
+    data: HistoryData,
+    checkpoints: Checkpoints = None,
+    fewest: Fewest = None,
+    most: Most = None,
+    refit: Refit = None,
+    seed: Seed = 0,
+    threads: Threads = 2,
+) -> None:
+    """Train the session encoder on a file of user histories, leave-one-out.
+
+    One user a line (perhaps .gz): the user's number, then item numbers in the order of time:
+
+        1 17 4 2032 88
+
+    The last item is the test and the one before it stops the training early; neither is trained on. The same command goes on
+    where a kill ended it.
+    """
+    from training.sessions.data import read_histories
+
+    _train(read_histories(data), _recipe(fewest, most, refit, seed), checkpoints, _HISTORY_K, threads)
+
+
+@EVALUATE.command("sessions")
+def evaluate_sessions(  # noqa: PLR0917 - one parameter an option
+    data: SessionData,
+    out: Report,
+    checkpoints: Checkpoints = None,
+    fewest: Fewest = None,
+    most: Most = None,
+    refit: Refit = None,
+    seed: Seed = 0,
+    threads: Threads = 2,
+) -> None:
+    """Train what is not trained yet, then rank the test part once: encoder, blend and baselines by Recall, MRR, NDCG at 20.
+
+    Layout of the folder: see `vitrine train sessions --help`. All items are ranked, clicked ones too; ties take the middle
+    rank; a target that training never saw counts as a miss. The blend learns on the last tenth of the training sessions, and
+    nothing is chosen by the test part. The file tells figures of every model, the learning curve, the blend's figures by
+    length of the prefix, by clicks of the target and by where the target stood in the prefix, minutes, seed and commit.
+    """
+    from training.sessions.data import read_sessions
+
+    _evaluate(read_sessions(data), _recipe(fewest, most, refit, seed), checkpoints, _SESSION_K, threads, out)
+
+
+@EVALUATE.command("histories")
+def evaluate_histories(  # noqa: PLR0917 - one parameter an option
+    data: HistoryData,
+    out: Report,
+    checkpoints: Checkpoints = None,
+    fewest: Fewest = None,
+    most: Most = None,
+    refit: Refit = None,
+    seed: Seed = 0,
+    threads: Threads = 2,
+) -> None:
+    """Train what is not trained yet, then rank each user's last item once: figures at 10, items already seen masked.
+
+    Layout of the file: see `vitrine train histories --help`. What the figures and the file are: `vitrine evaluate sessions
+    --help`.
+    """
+    from training.sessions.data import read_histories
+
+    _evaluate(read_histories(data), _recipe(fewest, most, refit, seed), checkpoints, _HISTORY_K, threads, out)
