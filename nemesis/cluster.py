@@ -6,7 +6,6 @@ proxy's address, for workers, Triton and gateway, and a plain one for the other 
 
 from __future__ import annotations
 
-import base64
 import os
 import shutil
 import signal
@@ -14,18 +13,17 @@ import socket
 import struct
 import subprocess
 import time
-import uuid
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from contracts.errors import BrokerUnavailable, ConfigurationError
+from contracts.errors import BrokerUnavailable
 from contracts.settings import ROOT
 from nemesis.proxy import Proxy
 from stack.addresses import free_port
-from stack.broker import LIBS
+from stack.broker import LIBS, format_storage, new_cluster_id
 from stack.process import Child
 
 NODES = 3
@@ -100,7 +98,7 @@ class Cluster:
         self._mounted: list[Path] = []
         ports = [(free_port(), free_port(), free_port()) for _ in range(NODES)]
         voters = ",".join(f"{number}@127.0.0.1:{controller}" for number, (_, _, controller) in enumerate(ports, 1))
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = new_cluster_id()
         self.nodes: list[Node] = []
         for number, (direct, proxied, controller) in enumerate(ports, 1):
             folder = var / f"node-{number}"
@@ -111,7 +109,7 @@ class Cluster:
             self.nodes.append(node)
         self.has_small_disk = self._mount(self.nodes[-1].folder / "data")
         for node in self.nodes:
-            self._format(node, cluster)
+            format_storage(node.folder / "server.properties", cluster)
 
     @property
     def direct(self) -> str:
@@ -179,14 +177,6 @@ class Cluster:
             data=node.folder / "data",
         )
         (node.folder / "server.properties").write_text(text)
-
-    def _format(self, node: Node, cluster: str) -> None:
-        tool = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(node.folder / "server.properties")]
-        command = [*_java("-Xmx128m", "-XX:TieredStopAtLevel=1"), *tool]
-        finished = subprocess.run(command, capture_output=True, text=True, check=False)
-        if finished.returncode != 0:
-            message = f"Kafka's storage could not be formatted in {node.folder}: {finished.stderr.strip()}"
-            raise ConfigurationError(message)
 
     def _mount(self, place: Path) -> bool:
         """A disk small enough to be filled, for one node; False where mounting is not permitted."""

@@ -64,6 +64,27 @@ def is_embedded(settings: Settings) -> bool:
     return settings.stack.kafka and len(servers) == 1 and parse_address(servers[0], ADDRESS_SETTING).host in LOOPBACK
 
 
+def new_cluster_id() -> str:
+    """22 characters of URL-safe base64, as Kafka's own tool makes them."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
+def format_storage(properties: Path, cluster_id: str) -> None:
+    """Format the data folder that a `server.properties` names.
+
+    Raises:
+        ConfigurationError: if Kafka's tool refuses, with its words.
+    """
+    # With "=", since an id may begin with a dash and would then be taken for another option.
+    tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "--config", str(properties)]
+    command = [*_java("-Xmx128m", "-XX:TieredStopAtLevel=1"), *tool]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    if finished.returncode != 0:
+        said = finished.stderr.strip() or finished.stdout.strip()
+        message = f"Kafka's storage could not be formatted by {properties}: {said}"
+        raise ConfigurationError(message)
+
+
 class Broker:
     """Prepares the broker's files and its process; data in `<stack.var>/kafka`."""
 
@@ -92,15 +113,7 @@ class Broker:
         )
         if (self._data / "meta.properties").exists():
             return
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        format_storage = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)]
-        finished = subprocess.run(
-            [*_java("-Xmx128m", "-XX:TieredStopAtLevel=1"), *format_storage], capture_output=True, text=True, check=False
-        )
-        if finished.returncode != 0:
-            said = finished.stderr.strip() or finished.stdout.strip()
-            message = f"Kafka's storage could not be formatted in {self._data}: {said}"
-            raise ConfigurationError(message)
+        format_storage(self._properties, new_cluster_id())
 
     def child(self) -> Child:
         """The process, not started."""
