@@ -26,7 +26,6 @@ from training.sessions.encoder import EncoderRecipe
 from training.sessions.evaluate import run
 
 RESULTS = Path(__file__).parent / "results"
-DATA = Path(os.environ.get("SHARED_DATA", ROOT.parent / "shared" / "data"))
 OURS = "blend"
 
 
@@ -61,6 +60,11 @@ SETS = {
         "BSARec (Shin et al., 2024)",
     ),
 }
+
+
+def data_folder() -> Path:
+    """Where the data sets are: SHARED_DATA, or shared/data beside the repository."""
+    return Path(os.environ.get("SHARED_DATA", ROOT.parent / "shared" / "data"))
 
 
 def compared(figures: dict[str, Any], wanted: Wanted) -> dict[str, Any]:
@@ -100,7 +104,7 @@ def main(  # noqa: PLR0913, PLR0917 - one parameter an option
     torch.set_num_threads(threads)
     for name in only or SETS:
         wanted = SETS[name]
-        path = DATA / wanted.path
+        path = data_folder() / wanted.path
         if not path.exists():
             console.print(
                 f"{name} skipped: {path} is not there (SHARED_DATA names the folder of the data sets)", soft_wrap=True
