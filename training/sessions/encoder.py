@@ -38,7 +38,7 @@ class EncoderRecipe:
     """Targets of a step."""
     steps: int = 2600
     """Steps that the number of epochs aims at, within `fewest` and `most`."""
-    fewest: int = 6
+    fewest: int = 8
     most: int = 20
     patience: int = 2
     """Epochs without a gain on the validation slice after which training stops."""

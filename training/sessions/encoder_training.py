@@ -38,6 +38,7 @@ class Progress:
     best: float = -1.0
     since_best: int = 0
     seconds: float = 0.0
+    processor_seconds: float = 0.0
     curve: list[dict[str, float | str]] = field(default_factory=list)
 
 
@@ -151,7 +152,7 @@ class _Run:
             rng = np.random.default_rng((self.recipe.seed, progress.epoch, len(sessions)))
             torch.manual_seed(int(rng.integers(2**31)))  # dropout of a resumed training is that of an unbroken one
             sampler = Sampler(counts, self.recipe.negatives, rng)
-            began, losses = time.perf_counter(), []
+            began, losses = (time.perf_counter(), time.process_time()), []
             self.model.train()
             for block in batches(sessions, self.recipe.targets, rng):
                 loss = sampled_loss(self.model, block, sampler)
@@ -161,7 +162,9 @@ class _Run:
             row: dict[str, float | str] = {"stage": progress.stage, "loss": float(np.mean(losses))}
             if judge is not None:
                 row |= self._judged(judge(self.model))
-            self._finished(row, time.perf_counter() - began, optimizer, schedule)
+            progress.seconds += time.perf_counter() - began[0]
+            progress.processor_seconds += time.process_time() - began[1]
+            self._finished(row | {"seconds": round(time.perf_counter() - began[0], 1)}, optimizer, schedule)
             self.tick(progress.stage, progress.epoch / epochs, self.words())
         self.tick(progress.stage, 1.0, self.words())
 
@@ -176,14 +179,12 @@ class _Run:
     def _finished(
         self,
         row: dict[str, float | str],
-        seconds: float,
         optimizer: torch.optim.Optimizer,
         schedule: torch.optim.lr_scheduler.LambdaLR,
     ) -> None:
         """Write the checkpoint and the curves of an epoch."""
         progress = self.progress
-        progress.seconds += seconds
-        progress.curve.append(row | {"seconds": round(seconds, 1)})
+        progress.curve.append(row)
         self.save(optimizer, schedule)
         with SummaryWriter(str(self.folder / "tensorboard")) as writer:
             for name, value in row.items():

@@ -177,6 +177,7 @@ def run(data: Dataset, folder: Path, recipe: EncoderRecipe, k: int, tick: Tick =
         "breakdown": breakdown(data, blended, k),
         "minutes": {
             "encoder": round(progress.seconds / 60, 2),
+            "encoder, processor time": round(progress.processor_seconds / 60, 2),
             "blend": round(blend_seconds / 60, 2),
             "evaluation": round(evaluate_seconds / 60, 2),
         },
