@@ -80,10 +80,12 @@ def demo(
 
 @TRAIN.command("clicks")
 def clicks(
+    *,
     sessions: Annotated[Path, typer.Option(help="Table SessionId, ItemId, Time (tab-separated, perhaps .gz).")],
     name: Annotated[str, typer.Option(help="Name of the artefact, a folder below var/artefacts.")],
     dim: Annotated[int, typer.Option(min=8, help="Width of the item vectors.")] = 64,
     epochs: Annotated[int, typer.Option(min=1)] = 8,
+    tenant: Annotated[str | None, typer.Option(help="Shop whose items these are (VITRINE_TENANT_ID).")] = None,
     seed: Annotated[int, typer.Option(help="Of weights and order.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Threads that torch uses.")] = 2,
 ) -> None:
@@ -98,9 +100,11 @@ def clicks(
     from training.demo_recommender import Recipe
 
     _prepare(threads)
-    var = resolve(Settings().stack.var)
+    settings = Settings()
+    var = resolve(settings.stack.var)
     folder, report = var / "artefacts" / name, var / "reports" / name / "report.json"
-    recipe = ClicksRecipe(dim=dim, seed=seed, recommender=Recipe(epochs=epochs, modality_dropout=0.0))
+    recommender = Recipe(epochs=epochs, modality_dropout=0.0)
+    recipe = ClicksRecipe(dim=dim, seed=seed, tenant=tenant or settings.tenant_id, recommender=recommender)
     with _progress() as progress:
         metrics = train_clicks(sessions, folder, recipe, _stages(progress))
     report.parent.mkdir(parents=True, exist_ok=True)

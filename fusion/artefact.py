@@ -20,6 +20,8 @@ from fusion.image import ImageEncoder
 from fusion.scorer import Scorer
 from fusion.session import SessionEncoder
 
+MODALITIES = ("text", "image", "behaviour")  # of the manifest, in the order of `Fusion.enabled`
+
 
 @dataclass
 class Artefact:
@@ -94,6 +96,7 @@ def save(artefact: Artefact, folder: Path) -> dict[str, Any]:
         "text_encoder": artefact.text_encoder,
         "max_tokens": artefact.max_tokens,
         "image_size": artefact.fusion_config.image_size,
+        "modalities": [name for name, on in zip(MODALITIES, artefact.fusion.enabled.tolist(), strict=True) if on],
         "fusion": to_mapping(artefact.fusion_config),
         "session": to_mapping(artefact.session_config),
         "scorer": to_mapping(artefact.scorer_config),

@@ -35,12 +35,16 @@ _NOBODY = "vitrine-canary"  # a tenant without items: the right answer is an emp
 
 @dataclass(frozen=True)
 class KnownAnswer:
-    """What a healthy server must answer, from the manifest of the exported model."""
+    """What a healthy server must answer, from the manifest of the exported model.
+
+    `has_text` tells whether the model reads texts: one that serves by behaviour alone answers a text with zeros.
+    """
 
     version: int
     dim: int
     state_width: int
     image_size: int
+    has_text: bool = True
 
     @classmethod
     def read(cls, folder: Path) -> KnownAnswer:
@@ -52,7 +56,13 @@ class KnownAnswer:
         file = folder / "manifest.json"
         try:
             manifest = json.loads(file.read_text())
-            return cls(*(int(manifest[name]) for name in ("version", "dim", "state_width", "image_size")))
+            return cls(
+                version=int(manifest["version"]),
+                dim=int(manifest["dim"]),
+                state_width=int(manifest["state_width"]),
+                image_size=int(manifest["image_size"]),
+                has_text="text" in manifest.get("modalities", ("text",)),
+            )
         except (OSError, ValueError, KeyError) as error:
             message = f"{file} is no manifest of an exported model: {error!r}"
             raise ConfigurationError(message) from error
@@ -120,4 +130,4 @@ class Canary:
             return now - self._late_since < self._encoder_deadline
         self._late_since = None
         fused = answer["fused"]
-        return bool(fused.shape == (1, self._known.dim) and abs(float(np.linalg.norm(fused)) - 1.0) < 1e-3)
+        return bool(fused.shape == (1, self._known.dim) and abs(float(np.linalg.norm(fused)) - self._known.has_text) < 1e-3)

@@ -43,6 +43,7 @@ class ClicksRecipe:
     held_out: float = 0.1
     recommender: Recipe = field(default_factory=lambda: Recipe(epochs=8, modality_dropout=0.0))
     seed: int = 0
+    tenant: str = "default"
 
 
 def read_visits(path: Path) -> tuple[list[Visit], list[str]]:
@@ -119,7 +120,7 @@ def train_clicks(path: Path, folder: Path, recipe: ClicksRecipe, stage: Stage) -
     known = counts > 0
     before = recall_mrr(_with_misses(target_ranks(model, tests, known)[0], tests))
     losses = train_recommender(model, learned, recipe.recommender, recipe.seed, _share(stage("learning visits", 1000)))
-    made.keys = np.array([item_key("default", ids[row]) for row in np.flatnonzero(known)], dtype=np.int64)
+    made.keys = np.array([item_key(recipe.tenant, ids[row]) for row in np.flatnonzero(known)], dtype=np.int64)
     made.vectors = np.ascontiguousarray(model.behaviour.weight.detach().numpy()[known])
     made.metrics = {
         "next_item": {

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,8 +40,8 @@ def failing(error: DependencyError) -> Callable[[], dict[str, Any]]:
     return answer
 
 
-def is_well(server: Server, encoder_deadline_s: float = 20.0) -> bool:
-    canary = Canary(server, KNOWN, 0.3, encoder_deadline_s)  # type: ignore[arg-type]
+def is_well(server: Server, encoder_deadline_s: float = 20.0, known: KnownAnswer = KNOWN) -> bool:
+    canary = Canary(server, known, 0.3, encoder_deadline_s)  # type: ignore[arg-type]
     return asyncio.run(canary.is_well())
 
 
@@ -72,3 +73,10 @@ def test_a_ranker_that_is_late_is_a_miss_but_an_encoder_may_be_busy_with_a_batch
 )
 def test_an_answer_that_is_wrong_in_any_part_is_a_miss(model: str, field: str, value: Any) -> None:
     assert not is_well(Server(**{model: lambda: {**right(model), field: value}}))
+
+
+def test_a_model_of_clicks_alone_answers_a_text_with_zeros() -> None:
+    by_behaviour = replace(KNOWN, has_text=False)
+    assert is_well(Server(item_encoder=lambda: {"fused": np.zeros((1, 4), np.float32)}), known=by_behaviour)
+    assert not is_well(Server(), known=by_behaviour)
+    assert not is_well(Server(item_encoder=lambda: {"fused": np.zeros((1, 4), np.float32)}))

@@ -64,12 +64,13 @@ def test_the_artefact_serves_by_behaviour_alone(tmp_path: Path) -> None:
         for number, start in enumerate(rng.integers(0, 20, 300))
         for step in range(5)
     ]
-    recipe = ClicksRecipe(dim=16, recommender=Recipe(epochs=8, targets=256, learning_rate=1e-2, modality_dropout=0.0))
+    recommender = Recipe(epochs=8, targets=256, learning_rate=1e-2, modality_dropout=0.0)
+    recipe = ClicksRecipe(dim=16, tenant="acme", recommender=recommender)
     metrics = train_clicks(write(tmp_path / "t.tsv", rows), tmp_path / "cycle", recipe, quiet)  # type: ignore[arg-type]
     assert metrics["next_item"]["after"]["mrr@20"] > 0.9 > metrics["next_item"]["before"]["mrr@20"]
     artefact = artefacts.load(tmp_path / "cycle")
     assert artefact.name == "cycle"
-    assert set(artefact.keys.tolist()) == {item_key("default", f"i{number}") for number in range(20)}
+    assert set(artefact.keys.tolist()) == {item_key("acme", f"i{number}") for number in range(20)}
     with torch.no_grad():
         made = artefact.fusion(
             torch.randn(20, 384), torch.randn(20, 128), torch.from_numpy(artefact.vectors), torch.ones(20, 3)
