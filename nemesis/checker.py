@@ -73,8 +73,14 @@ def content(page: bytes) -> dict[str, Any]:
     return {name: value for name, value in decoded.items() if name not in TIME_FIELDS}
 
 
-async def oracle(settings: Settings, events: Sequence[Stored]) -> Expected:
-    """Fold and rank one event after the other through the same Triton."""
+async def oracle(settings: Settings, events: Sequence[Stored], before: Expected | None = None) -> Expected:
+    """Fold and rank one event after the other through the same Triton.
+
+    Args:
+        settings: of the stack.
+        events: in any order between partitions, every record of a visitor.
+        before: what an earlier call returned, to go on from; it is changed.
+    """
     view = ItemView()
     for record in read_topic(settings.kafka, ITEM_EMBEDDINGS):
         view.apply(record.key, record.value)
@@ -89,7 +95,7 @@ async def oracle(settings: Settings, events: Sequence[Stored]) -> Expected:
         PAGES,
         WorkerMetrics.create(CollectorRegistry()),
     )
-    expected = Expected({}, {}, set(), set(), 0)
+    expected = before or Expected({}, {}, set(), set(), 0)
     for record in sorted(events, key=lambda r: (r.partition, r.offset)):
         incoming = Incoming(record.partition, record.offset, record.key, record.value, record.timestamp, record.headers)
         batch = fold([incoming], expected.states.get, settings.session, events_topic=EVENTS, dead_letter_topic=DEAD_LETTERS)
@@ -107,7 +113,8 @@ async def oracle(settings: Settings, events: Sequence[Stored]) -> Expected:
     return expected
 
 
-def _check_page(report: Report, record: Stored, expected: Expected, seen: dict[Place, dict[str, Any]]) -> Place:
+def check_page(report: Report, record: Stored, expected: Expected, seen: dict[Place, dict[str, Any]]) -> Place:
+    """Law 3 for one page, and whether it repeats one of `seen`, to which it is added; its place."""
     page = content(record.value or b"")
     place = (record.key, page["source"]["partition"], page["source"]["offset"])
     wanted = expected.pages.get(place)
@@ -157,7 +164,7 @@ def check(settings: Settings, events: Sequence[Stored], pages: Sequence[Stored],
     for record in pages:
         if record.value is None:
             continue
-        place = _check_page(report, record, expected, seen)
+        place = check_page(report, record, expected, seen)
         newest[record.key] = max(newest[record.key], place[2])
     last: dict[bytes, int] = defaultdict(lambda: -1)
     for key, _, offset in expected.pages:

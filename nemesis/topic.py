@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kafka import KafkaConsumer, TopicPartition
@@ -22,8 +23,8 @@ class Stored:
     headers: tuple[tuple[str, bytes], ...]
 
 
-def read_topic(settings: KafkaSettings, name: str, after: dict[int, int] | None = None) -> list[Stored]:
-    """Every record of a topic (`name` without the prefix) up to its present end.
+def records_of(settings: KafkaSettings, name: str, after: dict[int, int] | None = None) -> Iterator[Stored]:
+    """The records of a topic (`name` without the prefix) up to its present end, a few thousand in memory at a time.
 
     Args:
         settings: the cluster.
@@ -40,15 +41,19 @@ def read_topic(settings: KafkaSettings, name: str, after: dict[int, int] | None 
             if after and partition.partition in after:
                 consumer.seek(partition, after[partition.partition])
         ends = consumer.end_offsets(partitions)
-        found: list[Stored] = []
         while any(consumer.position(partition) < ends[partition] for partition in partitions):
             for records in consumer.poll(timeout_ms=500).values():
-                found += [Stored(r.partition, r.offset, r.key, r.value, r.timestamp, tuple(r.headers)) for r in records]
+                for r in records:
+                    yield Stored(r.partition, r.offset, r.key, r.value, r.timestamp, tuple(r.headers))
         if after is not None:
             after |= {partition.partition: consumer.position(partition) for partition in partitions}
-        return found
     finally:
         consumer.close()
+
+
+def read_topic(settings: KafkaSettings, name: str, after: dict[int, int] | None = None) -> list[Stored]:
+    """Every record of a topic in a list; the arguments are those of `records_of`."""
+    return list(records_of(settings, name, after))
 
 
 def lag(settings: KafkaSettings, group: str, name: str) -> int:

@@ -77,6 +77,7 @@ class Traffic:
         self.rate = rate
         self.poison = poison
         self.clock_offset_seconds = 0.0
+        self.first = 0  # number of the first event: traffic that follows on other traffic must not repeat its ids
         self.sent = 0
         self.poisoned = 0
 
@@ -101,7 +102,7 @@ class Traffic:
         rng = self._rng
         visitor = f"v{rng.randrange(self._visitors)}"
         event = {
-            "event_id": f"e{self.sent}",
+            "event_id": f"e{self.first + self.sent}",
             "event_name": rng.choice(_NAMES),
             "event_time": int((time.time() + self.clock_offset_seconds) * 1000),
             "visitor_id": visitor,
