@@ -12,6 +12,8 @@ ITEM_EMBEDDINGS = "shop.item_embeddings.v1"
 PAGES = "shop.page_recommendations.v1"
 DEAD_LETTERS = "shop.events.dlq"
 ERASURES = "shop.erasures.v1"
+SESSIONS = "shop.sessions.v1"
+MODELS = "shop.models.v1"
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,14 @@ class Topic:
         cleanup_policy: Kafka's `cleanup.policy`.
         retention_ms: `retention.ms`; None keeps records until compaction removes them.
         extra: further topic settings.
+        partitions: where the number matters; None takes `kafka.partitions`.
     """
 
     name: str
     cleanup_policy: str
     retention_ms: int | None = None
     extra: tuple[tuple[str, str], ...] = ()
+    partitions: int | None = None
 
     def config(self) -> dict[str, str]:
         """The settings handed to Kafka when the topic is created."""
@@ -48,4 +52,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(PAGES, "compact,delete", DAY_MS),
     Topic(DEAD_LETTERS, "delete", 28 * DAY_MS),
     Topic(ERASURES, "compact"),
+    # One partition: every ranker learns the same sessions in the same order.
+    Topic(SESSIONS, "compact,delete", 7 * DAY_MS, extra=_FAST_COMPACTION, partitions=1),
+    Topic(MODELS, "compact"),  # one record: who answers, see contracts.routes
 )

@@ -44,7 +44,7 @@ def _create_missing(admin: KafkaAdminClient, settings: KafkaSettings) -> list[st
     present = set(admin.list_topics())
     missing = {
         settings.topic_prefix + topic.name: {
-            "num_partitions": settings.partitions,
+            "num_partitions": topic.partitions or settings.partitions,
             "replication_factor": settings.replication_factor,
             "configs": topic.config(),
         }

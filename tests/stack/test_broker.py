@@ -26,7 +26,7 @@ def test_the_declared_topics_are_there_under_the_prefix_with_their_partitions_an
         described = {topic["name"]: topic for topic in admin.describe_topics(names)}
         for topic in TOPICS:
             found = described[settings.kafka.topic_prefix + topic.name]
-            assert len(found["partitions"]) == settings.kafka.partitions
+            assert len(found["partitions"]) == (topic.partitions or settings.kafka.partitions)
     finally:
         admin.close()
 
