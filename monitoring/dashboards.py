@@ -204,10 +204,61 @@ QUALITY = Dashboard(
             },
             "percentunit",
         ),
+        Panel(
+            "Clicks on recommended items per page",
+            {
+                "{{action}}": "sum by (action) (rate(vitrine_attributed_actions_total[5m]))"
+                " / scalar(sum(rate(vitrine_pages_total[5m])))"
+            },
+            "percentunit",
+            about="Clicks, carts and purchases that carry the attribution token of one of our pages.",
+        ),
+        Panel(
+            "Place on the page of what was clicked",
+            _quantiles("vitrine_clicked_position", window="10m"),
+            about="0 is the first place. Falling means that the order gets better.",
+        ),
+        Panel(
+            "Attribution tokens that were not ours",
+            {"tokens": "sum(rate(vitrine_foreign_attribution_tokens_total[5m]))"},
+            about="Made up, cut off, or signed with another secret.",
+        ),
     ),
 )
 
-DASHBOARDS = (OVERVIEW, LATENCY, KAFKA, MODELS, QUALITY)
+_SPEND, _BUDGET = "vitrine_ad_spend_total", "max by (campaign) (vitrine_ad_budget)"
+ADS = Dashboard(
+    "vitrine-ads",
+    "Vitrine: ads pacing",
+    (
+        Panel(
+            "Pace: spending of the last hour, were it kept up all day, over the budget",
+            {"{{campaign}}": f"sum by (campaign) (rate({_SPEND}[1h])) * 86400 / {_BUDGET}"},
+            "percentunit",
+            about="1 uses up the budget exactly; above it, a campaign that is paced evenly runs dry before the evening.",
+            limit=1.0,
+        ),
+        Panel(
+            "Spent in 24 hours over the budget",
+            {"{{campaign}}": f"sum by (campaign) (increase({_SPEND}[1d])) / {_BUDGET}"},
+            "percentunit",
+            limit=1.0,
+        ),
+        Panel("Spending", {"{{campaign}}": f"sum by (campaign) (rate({_SPEND}[5m])) * 3600"}, "short", about="Per hour."),
+        Panel("Daily budgets", {"{{campaign}}": _BUDGET}),
+        Panel("Ads shown and clicked", {"{{event}}": "sum by (event) (rate(vitrine_ads_total[5m]))"}, "reqps"),
+        Panel(
+            "Clicks per ad shown",
+            {
+                "{{campaign}}": 'sum by (campaign) (rate(vitrine_ads_total{event="click"}[1h]))'
+                ' / sum by (campaign) (rate(vitrine_ads_total{event="impression"}[1h]))'
+            },
+            "percentunit",
+        ),
+    ),
+)
+
+DASHBOARDS = (OVERVIEW, LATENCY, KAFKA, MODELS, QUALITY, ADS)
 
 
 def _panel(panel: Panel, number: int, x: int, y: int, height: int) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from prometheus_client import CollectorRegistry
 
 from contracts.settings import Settings
 from contracts.topics import DEAD_LETTERS, ERASURES, EVENTS, ITEM_EMBEDDINGS, PAGES
-from monitoring.metrics import WorkerMetrics
+from monitoring.metrics import FeedbackMetrics, WorkerMetrics
 from streams.delivery import Delivery
+from streams.feedback import Feedback
 from streams.inference import InferenceClient
 from streams.items import ItemView
 from streams.kafka import ItemFollower, KafkaLog
@@ -46,6 +47,8 @@ class EventsWorker:
         self.clock = SystemClock()
         self.lease = Lease(settings.worker.session_timeout_seconds, self.clock.monotonic)
         self.view = ItemView()
+        secret = settings.page.signing_secret.get_secret_value().encode()
+        self.feedback = Feedback(self.view, FeedbackMetrics.create(registry), secret)
         prefix = settings.kafka.topic_prefix
         self.app = faust_app(settings, settings.worker.group)
         self.log = KafkaLog(settings.kafka)
@@ -87,6 +90,7 @@ class EventsWorker:
             clock=self.clock,
             events_topic=prefix + EVENTS,
             dead_letter_topic=prefix + DEAD_LETTERS,
+            on_told=self.feedback.observe,
         )
 
     async def _refresh(self, stream: Any) -> None:

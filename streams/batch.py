@@ -12,6 +12,7 @@ from contracts.errors import ContractError, InvalidField
 from contracts.events import Event, decode_event
 from contracts.keys import message_key
 from contracts.settings import SessionSettings
+from streams.feedback import tells
 from streams.ports import Record
 from streams.sessions import Outcome, SessionState, advance
 
@@ -55,6 +56,8 @@ class Batch:
     duplicates: int = 0
     replayed: int = 0
     late: int = 0
+    told: list[Event] = field(default_factory=list)
+    """Folded events that tell of earlier pages or of ads, for `streams.feedback`."""
     watermarks: dict[tuple[int, str], int] = field(default_factory=dict)
     """Highest event time per (partition, tenant): the clock by which sessions expire."""
 
@@ -121,6 +124,8 @@ def _fold(
         state = step.state if consents else msgspec.structs.replace(step.state, sequence=0)
         events = visit.events + 1 if visit is not None else 1
         batch.visits[key] = Visit(key, state, event, incoming, events, consents, had_state)
+        if tells(event):
+            batch.told.append(event)
         clock = (incoming.partition, event.tenant_id)
         batch.watermarks[clock] = max(batch.watermarks.get(clock, 0), event.time)
 

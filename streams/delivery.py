@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from contracts.errors import BrokerUnavailable
+from contracts.events import Event
 from contracts.settings import Settings
 from monitoring.metrics import WorkerMetrics
 from streams.batch import Batch, Incoming, fold
@@ -90,6 +91,7 @@ class Delivery:
         events_topic: name of the source topic.
         dead_letter_topic: where broken events go.
         on_error: called with an unexpected exception before the batch is read again.
+        on_told: called with the events of a written batch that tell of earlier pages or of ads.
     """
 
     source: EventSource
@@ -102,6 +104,7 @@ class Delivery:
     events_topic: str
     dead_letter_topic: str
     on_error: Callable[[Exception], None] = lambda _: None
+    on_told: Callable[[Sequence[Event]], None] = lambda _: None
     watermarks: dict[tuple[int, str], int] = field(default_factory=dict)
     last_progress: float = 0.0
     _overlay: dict[bytes, tuple[int, SessionState | None]] = field(default_factory=dict)
@@ -289,6 +292,7 @@ class Delivery:
             metrics.dead_letters.labels(reason).inc()
         metrics.late.inc(batch.late)
         metrics.replayed.inc(batch.replayed)
+        self.on_told(batch.told)
         publish = metrics.stage.labels("publish")
         whole = metrics.stage.labels("event_to_page")
         queue = metrics.stage.labels("queue")

@@ -8,7 +8,7 @@ from math import log1p
 
 import msgspec
 
-from contracts.catalog import CatalogItem
+from contracts.catalog import CatalogItem, Sponsored
 from contracts.decoding import decode
 from contracts.keys import category_key, item_key, split_key, tenant_key
 
@@ -35,6 +35,7 @@ class ItemCard:
     price_dropped: bool
     available_time: int | None
     expire_time: int | None
+    sponsored: Sponsored | None
 
     def is_showable(self, time_ms: int) -> bool:
         """Whether the item may be on a page made for an event of `time_ms`."""
@@ -68,6 +69,7 @@ def card_of(value: bytes) -> ItemCard:
         price_dropped=item.price is not None and item.original_price is not None and item.price < item.original_price,
         available_time=item.available_time,
         expire_time=item.expire_time,
+        sponsored=item.sponsored,
     )
 
 

@@ -10,6 +10,7 @@ const main = $("main");
 let visitor = new Visitor();
 let closeStream = () => {};
 let latest = null;
+let clicked = {}; // place and token of the recommended item that was just clicked
 let view = { page_type: "home", uri: "/" };
 
 // ---- the page stream
@@ -31,7 +32,7 @@ async function show(page) {
   if (page !== latest) return; // a newer page came while the products were asked for
   $("grid-title").textContent = placement.item_list_name;
   $("flag").hidden = !page.degraded;
-  swap(grid, placement.items.filter((each) => found.has(each.item_id)).map((each) => tile(found.get(each.item_id), each)));
+  swap(grid, placement.items.filter((each) => found.has(each.item_id)).map((each) => tile(found.get(each.item_id), each, page.attribution_token)));
   main.dataset.sequence = page.sequence;
   const sentAt = visitor.sentAt;
   visitor.sentAt = null;
@@ -45,7 +46,7 @@ async function show(page) {
 
 // ---- pieces
 
-function tile(item, recommended = null) {
+function tile(item, recommended = null, token = null) {
   const href = `/shop/product/${encodeURIComponent(item.item_id)}`;
   const price = make("span", { class: "price" }, euros(item.price));
   if (item.original_price > item.price) price.append(make("s", { class: "was" }, euros(item.original_price)));
@@ -60,6 +61,7 @@ function tile(item, recommended = null) {
     recommended ? make("button", { class: "dismiss", type: "button", "aria-label": `Do not show ${item.title}`, onclick: () => act("dismiss_item", [item.item_id]) }, "×") : null,
   );
   element.dataset.key = item.item_id;
+  if (recommended) element.querySelector("a").addEventListener("click", () => { clicked = { [item.item_id]: { index: recommended.index, attribution_token: token } }; });
   return element;
 }
 
@@ -75,10 +77,11 @@ function grid(title) {
 
 async function act(name, ids = [], extra = {}) {
   try {
-    await visitor.send(name, { page_type: view.page_type, uri: view.uri, page_categories: view.categories ?? [] }, ids, extra);
+    await visitor.send(name, { page_type: view.page_type, uri: view.uri, page_categories: view.categories ?? [] }, ids, extra, name === "view_item" ? clicked : {});
   } catch (error) {
     $("announce").textContent = `The event was not accepted: ${error.message}`;
   }
+  if (name === "view_item") clicked = {};
   $("cart-count").textContent = visitor.cart.length;
 }
 

@@ -35,7 +35,8 @@ export class Visitor {
     this.pageView = random();
   }
 
-  event(name, page, ids = [], extra = {}) {
+  /** `places` gives the index and the attribution token of items that a page of ours showed. */
+  event(name, page, ids = [], extra = {}, places = {}) {
     return {
       schema_version: "1-0-0",
       event_id: random(),
@@ -45,14 +46,14 @@ export class Visitor {
       visitor_id: this.id,
       page_view_id: this.pageView,
       page,
-      items: ids.map((item_id) => ({ item_id })),
+      items: ids.map((item_id) => ({ item_id, ...places[item_id] })),
       consent: { personalization: this.consent, ads: false },
       ...extra,
     };
   }
 
-  async send(name, page, ids = [], extra = {}) {
-    const event = this.event(name, page, ids, extra);
+  async send(name, page, ids = [], extra = {}, places = {}) {
+    const event = this.event(name, page, ids, extra, places);
     if (name === "add_to_cart") this.cart = [...this.cart.filter((id) => !ids.includes(id)), ...ids];
     if (name === "remove_from_cart" || name === "purchase") this.cart = this.cart.filter((id) => !ids.includes(id));
     if (name === "view_item" && this.consent) this.seen = [...ids, ...this.seen.filter((id) => !ids.includes(id))].slice(0, 10);

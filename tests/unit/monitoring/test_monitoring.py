@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from contracts.settings import ROOT
 from gateway.metrics import GatewayMetrics
 from monitoring import dashboards
-from monitoring.metrics import CatalogMetrics, WorkerMetrics
+from monitoring.metrics import CatalogMetrics, FeedbackMetrics, WorkerMetrics
 from triton_models.metrics import IndexMetrics, RankerMetrics
 
 ALERTS = ROOT / "monitoring" / "alerts.yml"
@@ -40,7 +40,7 @@ FORBIDDEN_LABELS = {
 def families() -> dict[str, tuple[str, set[str]]]:
     """Name as exposed to (type, labels), of all our processes."""
     found = {}
-    for create in (WorkerMetrics, CatalogMetrics, GatewayMetrics, IndexMetrics, RankerMetrics):
+    for create in (WorkerMetrics, FeedbackMetrics, CatalogMetrics, GatewayMetrics, IndexMetrics, RankerMetrics):
         registry = CollectorRegistry()
         create.create(registry)
         for collector in registry._collector_to_names:
@@ -130,3 +130,15 @@ def test_alertmanager_accepts_its_configuration() -> None:
         [program, "check-config", "monitoring/alertmanager.yml"], cwd=ROOT, capture_output=True, check=False
     )
     assert finished.returncode == 0, finished.stderr
+
+
+def test_what_can_go_wrong_is_counted_from_zero() -> None:
+    registry = CollectorRegistry()
+    WorkerMetrics.create(registry)
+    for name, labels in (
+        ("vitrine_pages_total", {"page_type": "home", "degraded": "true"}),
+        ("vitrine_fallbacks_total", {"reason": "triton_down"}),
+        ("vitrine_dead_letters_total", {"reason": "malformed"}),
+        ("vitrine_dropped_batches_total", {"reason": "rebalance"}),
+    ):
+        assert registry.get_sample_value(name, labels) == 0.0, name
