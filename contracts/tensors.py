@@ -57,6 +57,13 @@ class Candidate(IntEnum):
     RECENT = 5
 
 
+class Effort(IntEnum):
+    """How much work an answer may cost."""
+
+    FULL = 0
+    REDUCED = 1  # the best REDUCED_WIDTH candidates only
+
+
 class Context(IntEnum):
     """Columns of the `context` tensor."""
 
@@ -64,6 +71,7 @@ class Context(IntEnum):
     PAGE = 1  # PageCode
     ANCHOR_ITEM = 2  # item key of the product that the page shows, 0 for none
     TENANT_KEY = 3  # contracts.keys.tenant_key: only this tenant's items may answer
+    EFFORT = 4  # Effort; the same in all rows of a call
 
 
 class Info(IntEnum):
@@ -117,7 +125,7 @@ PAGE_RANKER_INPUTS = (
     TensorSpec("events", "INT64", (-1, -1)),  # [B, E] item keys, oldest first, 0 pads at the end
     TensorSpec("kinds", "INT32", (-1, -1)),  # [B, E] EventKind
     TensorSpec("exclude", "INT64", (-1, -1)),  # [B, X] item keys that may not answer, 0 pads
-    TensorSpec("context", "INT64", (-1, len(Context))),  # [B, 4]
+    TensorSpec("context", "INT64", (-1, len(Context))),  # [B, 5]
 )
 PAGE_RANKER_OUTPUTS = (
     TensorSpec("state", "FP32", (-1, -1)),  # [B, S]

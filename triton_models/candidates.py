@@ -25,6 +25,7 @@ MATCHES = 64
 POPULAR = 16
 EXPLORATION = 3
 WIDTH = 96  # N: the same for every row, so that a row's bits do not depend on how many candidates others have
+REDUCED_WIDTH = 36  # N where the caller asks for less work: three for each of a page's twelve places
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,13 @@ class Candidates:
     rows: Ints
     sources: NDArray[np.int32]
     counts: Ints
+
+
+def reduced(candidates: Candidates) -> Candidates:
+    """The first `REDUCED_WIDTH` of each session: of a known one its best matches."""
+    return Candidates(
+        candidates.rows[:, :REDUCED_WIDTH], candidates.sources[:, :REDUCED_WIDTH], np.minimum(candidates.counts, REDUCED_WIDTH)
+    )
 
 
 def session_seed(state: Floats, ring: Ints) -> int:

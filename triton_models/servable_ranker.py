@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import TensorMismatch
-from contracts.tensors import MAX_ANSWERS, MAX_BATCH, PAGE_RANKER_INPUTS, Candidate, Context, Info
+from contracts.tensors import MAX_ANSWERS, MAX_BATCH, PAGE_RANKER_INPUTS, Candidate, Context, Effort, Info
 from fusion.features import SessionRows, candidate_features
 from triton_models.artefact import Manifest, read_manifest
-from triton_models.candidates import WIDTH, Candidates, Collector, session_seed
+from triton_models.candidates import Candidates, Collector, reduced, session_seed
 from triton_models.index import Floats, Ints, Kind, create_index
 from triton_models.items import START, LiveItems
 from triton_models.onnx_session import Graph
@@ -95,6 +95,8 @@ class PageRanker:
             sessions = self._advance(inputs)
             clock.append(time.perf_counter_ns())
             candidates = self._collect(sessions, inputs)
+            if (inputs["context"][:, Context.EFFORT] == Effort.REDUCED).all():
+                candidates = reduced(candidates)
             clock.append(time.perf_counter_ns())
             answers = self._answer(sessions, candidates)
             clock.append(time.perf_counter_ns())
@@ -142,14 +144,14 @@ class PageRanker:
         return self._collector.collect(sessions.query, sessions.is_known, sessions.ring, views, excluded, seeds)
 
     def _answer(self, sessions: Sessions, candidates: Candidates) -> dict[str, NDArray[Any]]:
-        batch = len(candidates.rows)
+        batch, width = candidates.rows.shape
         features = np.concatenate(
             [self._features(sessions, candidates, slice(row, row + CHUNK)) for row in range(0, batch, CHUNK)]
         )
-        scores = self._rank({"features": features.reshape(batch * WIDTH, -1)})[0].reshape(batch, WIDTH)
+        scores = self._rank({"features": features.reshape(batch * width, -1)})[0].reshape(batch, width)
         places = order(scores, self.items.columns.ties[candidates.rows], candidates, sessions.is_known)
         best = np.take_along_axis(candidates.rows, places, axis=1)
-        is_there = np.arange(MAX_ANSWERS) < candidates.counts[:, None]
+        is_there = np.arange(places.shape[1]) < candidates.counts[:, None]
         logits = np.take_along_axis(features[..., 0], places, axis=1)
         return {
             "items": np.where(is_there, self.items.columns.keys[best], 0),
@@ -187,8 +189,9 @@ def order(scores: Floats, ties: Ints, candidates: Candidates, is_known: NDArray[
     up. Others: in the order of the candidates, which spreads the departments.
     """
     bits = scores.view(np.int32).astype(np.int64)  # scores are not negative: their bits order like numbers
-    ranks = np.where(is_known[:, None], (-bits << np.int64(31)) | ties, np.arange(WIDTH))
-    ranks[np.arange(WIDTH) >= candidates.counts[:, None]] = np.iinfo(np.int64).max
+    width = np.arange(scores.shape[1])
+    ranks = np.where(is_known[:, None], (-bits << np.int64(31)) | ties, width)
+    ranks[width >= candidates.counts[:, None]] = np.iinfo(np.int64).max
     places = np.argsort(ranks, axis=1)
     new = candidates.sources == Candidate.EXPLORATION
     for row in np.flatnonzero(new.any(axis=1)).tolist():
