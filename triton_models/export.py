@@ -204,14 +204,14 @@ def export(folder: Path, out: Path, console: Console) -> bool:
             progress.update(task, description=f"exporting {name}")
             write_graph(build(artefact), out / f"{name}.onnx")
             progress.advance(task)
-    _write_tokenizer(artefact.text_encoder, out)
+    write_tokenizer(artefact.text_encoder, out)
     for name in COPIED:
         shutil.copyfile(folder / name, out / name)
     (out / STAMP).write_text(stamp, encoding="utf-8")
     return True
 
 
-def _write_tokenizer(text_encoder: str, out: Path) -> None:
+def write_tokenizer(text_encoder: str, out: Path) -> None:
     """`tokenizer.json`, without the padding and truncation that the encoder's authors left in it: serving sets its own."""
     from fusion.text import load_tokenizer  # noqa: PLC0415 - transformers' tokenizers load slowly
 
