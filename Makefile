@@ -12,7 +12,7 @@ ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test up down status bench bench-quality nemesis nemesis-long fmt lint build setup programs programs-test clean
+.PHONY: help run test up down status bench bench-quality nemesis nemesis-long nemesis-million soak fmt lint build setup programs programs-test clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,6 +54,12 @@ nemesis: setup  ## Kill, pause, cut and flood a stack of its own for two minutes
 
 nemesis-long: setup  ## 20 runs of 300 s with three brokers, resumable: JSON and picture in benchmarks/results
 	@$(BIN)/vitrine nemesis --runs 20 --seconds 300 --nodes 3 --out benchmarks/results/nemesis.json $(ARGS)
+
+nemesis-million: setup  ## A million events under 50 kill -9, in rounds, resumable: JSON in benchmarks/results
+	@$(BIN)/vitrine nemesis-million --out benchmarks/results/nemesis-million.json $(ARGS)
+
+soak: setup  ## Two hours of steady traffic: does anything grow? JSON and picture; ARGS="--hours 8 --rate 300"
+	@$(BIN)/vitrine soak $(ARGS)
 
 build: setup  ## Alias of setup
 

@@ -77,6 +77,7 @@ class Traffic:
         self.rate = rate
         self.poison = poison
         self.clock_offset_seconds = 0.0
+        self.crowd = ""  # put before the number in a visitor's name: another crowd is other visitors
         self.first = 0  # number of the first event: traffic that follows on other traffic must not repeat its ids
         self.sent = 0
         self.poisoned = 0
@@ -100,7 +101,7 @@ class Traffic:
     def publish(self) -> None:
         """Send one event, or two of the same id, or poison."""
         rng = self._rng
-        visitor = f"v{rng.randrange(self._visitors)}"
+        visitor = f"v{self.crowd}{rng.randrange(self._visitors)}"
         event = {
             "event_id": f"e{self.first + self.sent}",
             "event_name": rng.choice(_NAMES),
