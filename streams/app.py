@@ -15,9 +15,9 @@ from prometheus_client import CollectorRegistry
 from contracts.settings import Settings
 from contracts.topics import DEAD_LETTERS, ERASURES, EVENTS, ITEM_EMBEDDINGS, PAGES
 from monitoring.metrics import FeedbackMetrics, WorkerMetrics
+from monitoring.rollout_metrics import RolloutMetrics
 from streams.delivery import Delivery
 from streams.feedback import Feedback
-from streams.inference import InferenceClient
 from streams.items import ItemView
 from streams.kafka import ItemFollower, KafkaLog
 from streams.lease import Lease
@@ -26,7 +26,7 @@ from streams.membership import FaustSource, FaustTable, check_faust, faust_app, 
 from streams.ports import Record
 from streams.refresh import Refresher
 from streams.sessions import SessionState, decode_state, is_expired
-from streams.triton import TritonRanker
+from streams.versions import Versions
 
 _LOG = logging.getLogger(__name__)
 _SWEEP_CHUNK = 500
@@ -58,7 +58,7 @@ class EventsWorker:
         )
         self.delivery: Delivery | None = None
         self.movement = Movement(self.clock.monotonic())
-        self._client: InferenceClient | None = None
+        self._rollout = RolloutMetrics.create(registry)
         self._source: FaustSource | None = None
         events = self.app.topic(prefix + EVENTS, key_type=bytes, value_type=bytes, partitions=settings.kafka.partitions)
         erasures = self.app.topic(prefix + ERASURES, key_type=bytes, value_type=bytes, partitions=settings.kafka.partitions)
@@ -67,18 +67,18 @@ class EventsWorker:
         self.app.timer(settings.session.sweep_seconds)(self._sweep)
         self.app.timer(1.0)(self._observe)
 
-    def _delivery(self, stream: Any) -> Delivery:
+    def _delivery(self, stream: Any, versions: Versions) -> Delivery:
         prefix, settings = self.settings.kafka.topic_prefix, self.settings
-        self._client = InferenceClient(settings.triton.grpc_address)
         self._source = FaustSource(self.app, stream, self.lease)
         refresher = Refresher(
-            ranker=TritonRanker(self._client, settings.triton, self.metrics.breaker_open.set),
+            ranker=versions.ranker,
             view=self.view,
             clock=self.clock,
             session=settings.session,
             page=settings.page,
             pages_topic=prefix + PAGES,
             metrics=self.metrics,
+            on_ranked=versions.on_ranked,
         )
         return Delivery(
             source=self._source,
@@ -96,14 +96,17 @@ class EventsWorker:
     async def _refresh(self, stream: Any) -> None:
         """The agent of the events topic."""
         await self.log.start()
-        tasks = [asyncio.create_task(self.follower.run()), asyncio.create_task(self.lease.keep())]
+        versions = Versions(self.settings, self._rollout, self.clock, self.metrics.breaker_open.set)
+        tasks = [asyncio.create_task(work) for work in (self.follower.run(), versions.run(), self.lease.keep())]
         try:
             await self.follower.ready.wait()
-            self.delivery = self._delivery(stream)
+            await versions.follower.ready.wait()
+            self.delivery = self._delivery(stream, versions)
             await self.delivery.run(lambda: bool(self.app.should_stop))
         finally:
             for task in tasks:
                 task.cancel()
+            await versions.ranker.close()
             await self.log.stop()
 
     async def _erase(self, stream: Any) -> None:

@@ -86,9 +86,9 @@ class InferenceClient:
         """Close the channel."""
         await self.close()
 
-    async def close(self) -> None:
-        """Close the channel; calls under way are cancelled."""
-        await self._channel.close()
+    async def close(self, grace_s: float | None = None) -> None:
+        """Close the channel; calls under way are cancelled after `grace_s`, without it at once."""
+        await self._channel.close(grace_s)
 
     async def infer(
         self,

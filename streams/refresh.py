@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
-from contracts.errors import DependencyError, RankerTimeout
+from contracts.errors import DependencyError, RankerTimeout, RankerUnavailable
 from contracts.keys import category_key, tenant_key
 from contracts.recommendations import (
     FallbackReason,
@@ -29,6 +29,7 @@ from streams.sessions import SessionState, encoded, excluded
 
 MODEL_NAME = "fusion-ranker"
 POOL = 3  # candidates per slot that the rules choose from
+_ENCODER_CHANGES = 3  # times that one batch is sent anew because another encoder answered
 _TRACE_HEADERS = ("traceparent", "tracestate")
 
 
@@ -66,6 +67,7 @@ class Refresher:
         page: size, diversity, expiry and signing secret.
         pages_topic: where pages go.
         metrics: the worker's metrics.
+        on_ranked: told each answer and the visits that it is for; must not take time.
     """
 
     ranker: Ranker
@@ -75,6 +77,7 @@ class Refresher:
     page: PageSettings
     pages_topic: str
     metrics: WorkerMetrics
+    on_ranked: Callable[[Sequence[Visit], Answer], object] = lambda _visits, _answer: None
     encoder: Encoder = field(default_factory=Encoder)
     _shown: Counter[int] = field(default_factory=Counter)
 
@@ -104,20 +107,30 @@ class Refresher:
         rows = [(visit.trigger.tenant_id, visit.state) for visit in visits]
         started = self.clock.monotonic()
         try:
-            answer = await self.ranker.rank(request(rows, self.encoder))
-            if answer.model_version != self.encoder.version:
-                # Another encoder serves than the states were sent for: learn which, and ask again with states rebuilt.
-                self.encoder = Encoder(answer.model_version, answer.state.shape[1])
-                self.metrics.model.info({"name": MODEL_NAME, "version": str(answer.model_version)})
-                if any(state.encoder or state.recent for _, state in rows):
-                    answer = await self.ranker.rank(request(rows, self.encoder))
+            answer = await self._answer(rows)
         except RankerTimeout:
             return Ranked(None, "triton_timeout", self.clock.monotonic() - started)
         except DependencyError:
             return Ranked(None, "triton_down", self.clock.monotonic() - started)
+        self.on_ranked(visits, answer)
         self.metrics.index_version.set(answer.index_version)
         reason: FallbackReason | None = "cold_catalog" if answer.index_size == 0 else None
         return Ranked(answer, reason, self.clock.monotonic() - started)
+
+    async def _answer(self, rows: Sequence[tuple[str, SessionState]]) -> Answer:
+        """The answer of the encoder that the states were sent for: a state never mixes two of them."""
+        for _ in range(_ENCODER_CHANGES):
+            sent_for = self.encoder
+            answer = await self.ranker.rank(request(rows, sent_for))
+            if answer.model_version == sent_for.version:
+                return answer
+            # Another encoder serves than the states were sent for: learn which, and ask again with states rebuilt.
+            self.encoder = Encoder(answer.model_version, answer.state.shape[1])
+            self.metrics.model.info({"name": MODEL_NAME, "version": str(answer.model_version)})
+            if not any(state.encoder or state.recent for _, state in rows):
+                return answer
+        message = f"another model answered each of {_ENCODER_CHANGES} times that a batch was sent"
+        raise RankerUnavailable(message)
 
     def _observe(self, stages: _Stages, pages: int) -> None:
         for stage, milliseconds in (("fold", stages.fold_ms), ("rpc", stages.rpc_ms), ("model", stages.model_ms)):
