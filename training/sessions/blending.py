@@ -1,4 +1,4 @@
-"""Candidates of all sources with their features, and the training of the blend on the validation slice.
+"""Candidates of all sources with their features.
 
 Shapes: N queries, C candidates, F features, n items.
 """
@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
-from torch.nn import functional
 
-from fusion.blend import FEATURES, Blend, best_of_rows, rule_values, union, values_at
+from fusion.blend import best_of_rows, rule_values, union, values_at
 from fusion.neighbours import SessionNeighbours
 from fusion.trend import TrendCounters
 from training.sessions.data import Ints, Queries
@@ -126,58 +124,3 @@ def in_batches(
         width = max(1, int(part.lengths.max()))
         use(rows, candidates(sources, Queries(part.items[:, -width:], part.targets), vectors, mask_seen=mask_seen))
         tick((start + len(rows)) / len(order))
-
-
-class _Network(nn.Module):
-    """The blend while it is trained."""
-
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        self.hidden = nn.Linear(len(FEATURES), hidden)
-        self.out = nn.Linear(hidden, 1, bias=False)
-        self.line = nn.Linear(len(FEATURES), 1, bias=False)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = (self.out(functional.relu(self.hidden(x))) + self.line(x)).squeeze(-1)
-        return result
-
-
-def train_blend(
-    made: Candidates, targets: Ints, *, hidden: int = 32, epochs: int = 20, seed: int = 0
-) -> tuple[Blend, list[float]]:
-    """Listwise softmax over the candidates of the queries whose target is among them; a tenth stops it early.
-
-    Returns:
-        The blend, and the loss on the held-out tenth after each epoch.
-    """
-    torch.manual_seed(seed)
-    is_target = (made.items == targets[:, None]) & (targets[:, None] >= 0)
-    kept = np.flatnonzero(is_target.any(axis=1))
-    answers = torch.from_numpy(is_target[kept].argmax(axis=1))
-    flat = made.features[kept][made.items[kept] >= 0]
-    mean, scale = flat.mean(axis=0, dtype=np.float64).astype(np.float32), flat.std(axis=0, dtype=np.float64).astype(np.float32)
-    scale = np.maximum(scale, 1e-3)
-    x = torch.from_numpy((made.features[kept] - mean) / scale)
-    empty = torch.from_numpy(np.where(made.items[kept] >= 0, 0.0, -1e9).astype(np.float32))
-    order = torch.randperm(len(kept), generator=torch.Generator().manual_seed(seed))
-    held, used = order[: len(order) // 10], order[len(order) // 10 :]
-    batch = min(256, max(16, len(used) // 40))
-    network = _Network(hidden)
-    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * (len(used) // batch + 1))
-    best, curve, state = float("inf"), [], network.state_dict()
-    for _ in range(epochs):
-        for rows in torch.split(used[torch.randperm(len(used))], batch):
-            optimizer.zero_grad()
-            torch.autograd.backward(functional.cross_entropy(network(x[rows]) + empty[rows], answers[rows]))
-            optimizer.step()
-            schedule.step()
-        with torch.no_grad():
-            curve.append(float(functional.cross_entropy(network(x[held]) + empty[held], answers[held])))
-        if curve[-1] < best:
-            best, state = curve[-1], {name: value.clone() for name, value in network.state_dict().items()}
-    weights = {name: value.numpy() for name, value in state.items()}
-    blend = Blend(
-        mean, scale, weights["hidden.weight"], weights["hidden.bias"], weights["out.weight"][0], weights["line.weight"][0]
-    )
-    return blend, curve

@@ -8,17 +8,19 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-from torch.utils.tensorboard import SummaryWriter
 
 from contracts.errors import ConfigurationError
 from training.demo_pictures import cosine_schedule, descend
+from training.distributed import World
 from training.sessions.data import Dataset, Ints
 from training.sessions.encoder import EncoderRecipe, Sampler, SessionModel, batches, encoder_ranks, sampled_loss
 from training.sessions.metrics import summary
+from training.tracking.board import Board
+from training.tracking.port import Silent, Tracker
 
 LOG = logging.getLogger(__name__)
 Tick = Callable[[str, float, str], None]
@@ -42,7 +44,16 @@ class Progress:
     curve: list[dict[str, float | str]] = field(default_factory=list)
 
 
-def train_encoder(data: Dataset, folder: Path, recipe: EncoderRecipe, k: int, tick: Tick = silent) -> Progress:
+def train_encoder(  # noqa: PLR0913 - those behind the star are for few callers
+    data: Dataset,
+    folder: Path,
+    recipe: EncoderRecipe,
+    k: int,
+    tick: Tick = silent,
+    *,
+    tracker: Tracker | None = None,
+    world: World | None = None,
+) -> Progress:
     """Train, leaving `fit.pt` (best on the validation slice) and `final.pt` in the folder; goes on after a kill.
 
     Args:
@@ -51,6 +62,8 @@ def train_encoder(data: Dataset, folder: Path, recipe: EncoderRecipe, k: int, ti
         recipe: how.
         k: cut-off of the validation figures.
         tick: called after each step and, with the figures, after each epoch, whose checkpoint is then written.
+        tracker: told the figures of each epoch, after its checkpoint; by default TensorBoard in the folder.
+        world: the processes that train together, each with this call; only the first of them writes and ticks.
 
     Raises:
         ConfigurationError: if the folder holds a training of another log or of another recipe.
@@ -60,6 +73,7 @@ def train_encoder(data: Dataset, folder: Path, recipe: EncoderRecipe, k: int, ti
     sample = np.random.default_rng(7).permutation(len(data.validation))[:4000]
     seen = data.validation.pick(np.sort(sample))
     run = _Run(SessionModel(data.items, recipe), recipe, folder, fingerprint(data.fit, data.full), tick)
+    run.share(world or World(), tracker or Board(folder / "tensorboard"))
     run.resume()
 
     def judge(model: SessionModel) -> dict[str, float]:
@@ -72,7 +86,7 @@ def train_encoder(data: Dataset, folder: Path, recipe: EncoderRecipe, k: int, ti
     if run.progress.stage == "refit":
         if data.full is not data.fit and recipe.refit_epochs:
             run.stage(data.full, recipe.refit_epochs, recipe.learning_rate * recipe.refit_rate, None)
-        torch.save(run.model.state_dict(), folder / "final.pt")
+        run.write(folder / "final.pt")
         run.progress.stage, run.state = "done", None
         run.save(None, None)
     return run.progress
@@ -95,6 +109,20 @@ class _Run:
         self.about: dict[str, Any] = {"log": log, "recipe": asdict(recipe)}
         self.progress = Progress()
         self.state: dict[str, Any] | None = None
+        self.world, self.tracker = World(), cast("Tracker", Silent())
+
+    def share(self, world: World, tracker: Tracker) -> None:
+        """Train as one of several processes; all but the first keep silent."""
+        self.world = world
+        self.tracker = tracker if world.writes else Silent()
+        self.tick = self.tick if world.writes else silent
+        world.attach(self.model)
+
+    def write(self, path: Path) -> None:
+        """The model's weights, by the first process."""
+        if self.world.writes:
+            torch.save(self.model.state_dict(), path)
+        self.world.wait()
 
     def resume(self) -> None:
         """Load the last checkpoint, if there is one."""
@@ -121,6 +149,8 @@ class _Run:
 
     def save(self, optimizer: torch.optim.Optimizer | None, schedule: torch.optim.lr_scheduler.LambdaLR | None) -> None:
         """Write the checkpoint beside the old one, then put it in its place."""
+        if not self.world.writes:
+            return
         state = {
             "about": self.about,
             "model": self.model.state_dict(),
@@ -150,13 +180,16 @@ class _Run:
         progress = self.progress
         while progress.epoch < epochs and progress.since_best <= self.recipe.patience:
             rng = np.random.default_rng((self.recipe.seed, progress.epoch, len(sessions)))
-            torch.manual_seed(int(rng.integers(2**31)))  # dropout of a resumed training is that of an unbroken one
+            torch.manual_seed(
+                int(rng.integers(2**31)) + self.world.rank
+            )  # dropout of a resumed training is that of an unbroken one
             sampler = Sampler(counts, self.recipe.negatives, rng)
             began, losses = (time.perf_counter(), time.process_time()), []
             self.model.train()
             for block in batches(sessions, self.recipe.targets, rng):
-                loss = sampled_loss(self.model, block, sampler)
-                losses.append(descend(loss, optimizer, schedule, self.recipe.clip))
+                mine, weight = self._part(block)
+                loss = sampled_loss(self.model, mine, sampler) * weight
+                losses.append(self.world.total(descend(loss, optimizer, schedule, self.recipe.clip)))
                 self.tick(progress.stage, min(1.0, (progress.epoch + len(losses) * epochs / steps) / epochs), self.words())
             progress.epoch += 1
             row: dict[str, float | str] = {"stage": progress.stage, "loss": float(np.mean(losses))}
@@ -167,6 +200,15 @@ class _Run:
             self._finished(row | {"seconds": round(time.perf_counter() - began[0], 1)}, optimizer, schedule)
             self.tick(progress.stage, progress.epoch / epochs, self.words())
         self.tick(progress.stage, 1.0, self.words())
+
+    def _part(self, block: Ints) -> tuple[Ints, float]:
+        """This process's sessions of a block, and the share of the block's targets that its mean loss counts."""
+        if self.world.size == 1:
+            return block, 1.0
+        mine, weight = self.world.share(block)
+        targets = (block[:, 1:] >= 0).sum()
+        own = (mine[:, 1:] >= 0).sum() if weight else 0
+        return (mine, float(own / targets)) if own else (block[np.argmax((block[:, 1:] >= 0).sum(axis=1))][None], 0.0)
 
     def words(self) -> str:
         """The newest epoch's figures."""
@@ -186,10 +228,9 @@ class _Run:
         progress = self.progress
         progress.curve.append(row)
         self.save(optimizer, schedule)
-        with SummaryWriter(str(self.folder / "tensorboard")) as writer:
-            for name, value in row.items():
-                if isinstance(value, float):
-                    writer.add_scalar(f"{progress.stage}/{name}", value, len(progress.curve))
+        self.world.wait()
+        points = {f"{progress.stage}/{name}": value for name, value in row.items() if isinstance(value, float)}
+        self.tracker.scalars(len(progress.curve), points)
         LOG.info("epoch done", extra={"epoch": progress.epoch, **row})
 
     def _judged(self, figures: dict[str, float]) -> dict[str, float]:
@@ -197,7 +238,7 @@ class _Run:
         value = sum(figures.values())
         if value > self.progress.best:
             self.progress.best, self.progress.since_best = value, 0
-            torch.save(self.model.state_dict(), self.folder / "fit.pt")
+            self.write(self.folder / "fit.pt")
         else:
             self.progress.since_best += 1
         return figures

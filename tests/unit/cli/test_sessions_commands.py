@@ -60,7 +60,7 @@ def test_histories_hold_out_the_last_item_and_mask_what_was_seen(tmp_path: Path)
     figures = json.loads(out.read_text())
     assert (figures["data"], figures["test_queries"], figures["k"]) == ("walks", 100, 10)
     assert figures["models"]["item-KNN"]["recall@10"] == 1.0
-    assert [row["from"] for row in figures["breakdown"]["position"]] == ["not in prefix"]
+    assert [row["from"] for row in figures["breakdowns"]["blend"]["position"]] == ["not in prefix"]
 
 
 def test_other_epochs_in_the_folder_of_a_training_are_refused(circle: Path, tmp_path: Path) -> None:
