@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.keys import category_key, tenant_key
-from contracts.tensors import MAX_EXCLUSIONS, RING, Context, PageCode
+from contracts.tensors import MAX_EXCLUSIONS, RING, Context, Effort, PageCode
 from streams.ports import Tensors
 from streams.sessions import SessionState, Touch, excluded
 
@@ -38,7 +38,7 @@ def is_current(state: SessionState, encoder: Encoder) -> bool:
     return state.encoder_version == encoder.version and len(state.encoder) == 4 * encoder.width and encoder.width > 0
 
 
-def request(rows: Sequence[tuple[str, SessionState]], encoder: Encoder) -> Tensors:
+def request(rows: Sequence[tuple[str, SessionState]], encoder: Encoder, effort: Effort = Effort.FULL) -> Tensors:
     """Tensors of one call for (tenant_id, state) rows, as `contracts.tensors.PAGE_RANKER_INPUTS` declares them.
 
     A state made by another encoder, or by none, goes as zeros with its recent touches as new events: replaying them
@@ -58,7 +58,7 @@ def request(rows: Sequence[tuple[str, SessionState]], encoder: Encoder) -> Tenso
         else:
             touches.append(state.recent + state.pending)
         category = category_key(tenant_id, state.category) if state.page_type == "category" else 0
-        contexts[index] = (category, _PAGE_CODES[state.page_type], state.anchor, tenant_key(tenant_id))
+        contexts[index, : Context.EFFORT] = (category, _PAGE_CODES[state.page_type], state.anchor, tenant_key(tenant_id), effort)
     return {
         "state": states,
         "ring": rings,
