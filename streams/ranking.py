@@ -58,7 +58,7 @@ def request(rows: Sequence[tuple[str, SessionState]], encoder: Encoder, effort: 
         else:
             touches.append(state.recent + state.pending)
         category = category_key(tenant_id, state.category) if state.page_type == "category" else 0
-        contexts[index, : Context.EFFORT] = (category, _PAGE_CODES[state.page_type], state.anchor, tenant_key(tenant_id), effort)
+        contexts[index] = (category, _PAGE_CODES[state.page_type], state.anchor, tenant_key(tenant_id), effort)
     return {
         "state": states,
         "ring": rings,
