@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -109,7 +109,8 @@ class _Run:
         self.about: dict[str, Any] = {"log": log, "recipe": asdict(recipe)}
         self.progress = Progress()
         self.state: dict[str, Any] | None = None
-        self.world, self.tracker = World(), cast("Tracker", Silent())
+        self.world = World()
+        self.tracker: Tracker = Silent()
 
     def share(self, world: World, tracker: Tracker) -> None:
         """Train as one of several processes; all but the first keep silent."""
