@@ -65,16 +65,26 @@ def demo(
     report: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("var/reports/demo"),
     seed: Annotated[int, typer.Option(help="Of weights and order; the shop and its shoppers have their own.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Threads that torch uses.")] = 2,
+    only_ranker: Annotated[
+        bool, typer.Option("--only-ranker", help="Keep the artefact's other networks and train its ranker anew.")
+    ] = False,
 ) -> None:
-    """Train the demo shop's models on simulated shoppers: a few minutes on two cores."""
+    """Train the demo shop's models on simulated shoppers: a few minutes on two cores.
+
+    VITRINE_MODEL__IMAGE_ENCODER and VITRINE_MODEL__TEXT_ENCODER name Hugging Face models to use in place of our own picture
+    network and of MiniLM.
+    """
     from contracts.settings import Settings, resolve
-    from training.demo import DemoRecipe, train_demo
+    from training.demo import DemoRecipe, train_demo, train_demo_ranker
     from training.demo_report import write_report
 
     _prepare(threads)
-    images = resolve(Settings().stack.var) / "shop" / "images"
+    settings = Settings()
+    images = resolve(settings.stack.var) / "shop" / "images"
+    recipe = DemoRecipe(seed=seed, text_encoder=settings.model.text_encoder, image_encoder=settings.model.image_encoder)
+    train = train_demo_ranker if only_ranker else train_demo
     with _progress() as progress:
-        metrics = train_demo(resolve(out), images, DemoRecipe(seed=seed), _stages(progress))
+        metrics = train(resolve(out), images, recipe, _stages(progress))
     _show(write_report(metrics, resolve(report)), resolve(out), metrics)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from fusion.fuse import Fusion
 from fusion.image import ImageEncoder
 from fusion.scorer import Scorer
 from fusion.session import SessionEncoder
+from fusion.vision import COMPACT, VisionEncoder, open_image_encoder
 
 MODALITIES = ("text", "image", "behaviour")  # of the manifest, in the order of `Fusion.enabled`
 
@@ -30,7 +31,9 @@ class Artefact:
     Attributes:
         name: of the artefact.
         version: number that pages and embeddings carry.
+        image: picture encoder: our network, or a Hugging Face model whose weights stay outside the artefact.
         text_encoder: as in `settings.model.text_encoder`.
+        image_encoder: as in `settings.model.image_encoder`.
         max_tokens: tokens of a text that count; serving pads every text to it.
         keys: int64 [n], item keys of the behaviour vectors.
         vectors: float32 [n, D].
@@ -38,7 +41,7 @@ class Artefact:
     """
 
     name: str
-    image: ImageEncoder
+    image: ImageEncoder | VisionEncoder
     fusion: Fusion
     session: SessionEncoder
     scorer: Scorer
@@ -49,15 +52,31 @@ class Artefact:
     vectors: NDArray[np.float32]
     version: int = 1
     text_encoder: str = "minilm"
+    image_encoder: str = COMPACT
     max_tokens: int = 64
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
-def build(name: str, fusion: FusionConfig, session: SessionConfig, scorer: ScorerConfig) -> Artefact:
-    """Untrained networks under torch's current seed, without behaviour vectors."""
+def build(
+    name: str, fusion: FusionConfig, session: SessionConfig, scorer: ScorerConfig, image_encoder: str = COMPACT
+) -> Artefact:
+    """Untrained networks under torch's current seed, without behaviour vectors.
+
+    Args:
+        name: of the artefact.
+        fusion: sizes; `image_width` gives way to the width of a Hugging Face picture encoder.
+        session: sizes.
+        scorer: sizes.
+        image_encoder: as in `settings.model.image_encoder`.
+
+    Raises:
+        ConfigurationError: if there is no such picture encoder.
+    """
+    image = open_image_encoder(image_encoder, fusion)
+    fusion = replace(fusion, image_width=image.width)
     return Artefact(
         name=name,
-        image=ImageEncoder(fusion),
+        image=image,
         fusion=Fusion(fusion),
         session=SessionEncoder(session),
         scorer=Scorer(scorer),
@@ -66,11 +85,17 @@ def build(name: str, fusion: FusionConfig, session: SessionConfig, scorer: Score
         scorer_config=scorer,
         keys=np.zeros(0, dtype=np.int64),
         vectors=np.zeros((0, fusion.dim), dtype=np.float32),
+        image_encoder=image_encoder,
     )
 
 
 def _networks(artefact: Artefact) -> dict[str, nn.Module]:
     return {"image": artefact.image, "fusion": artefact.fusion, "session": artefact.session, "scorer": artefact.scorer}
+
+
+def _own(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Weights that the artefact holds itself."""
+    return network.own_state() if isinstance(network, VisionEncoder) else network.state_dict()
 
 
 def save(artefact: Artefact, folder: Path) -> dict[str, Any]:
@@ -80,7 +105,7 @@ def save(artefact: Artefact, folder: Path) -> dict[str, Any]:
         The manifest.
     """
     groups: dict[str, checkpoint.Tensors] = {
-        name: {key: tensor.detach().numpy() for key, tensor in network.state_dict().items()}
+        name: {key: tensor.detach().numpy() for key, tensor in _own(network).items()}
         for name, network in _networks(artefact).items()
     }
     groups["behaviour"] = {"keys": artefact.keys, "vectors": artefact.vectors}
@@ -94,6 +119,7 @@ def save(artefact: Artefact, folder: Path) -> dict[str, Any]:
         "kinds": [kind.name for kind in EventKind],
         "features": list(FEATURES),
         "text_encoder": artefact.text_encoder,
+        "image_encoder": artefact.image_encoder,
         "max_tokens": artefact.max_tokens,
         "image_size": artefact.fusion_config.image_size,
         "modalities": [name for name, on in zip(MODALITIES, artefact.fusion.enabled.tolist(), strict=True) if on],
@@ -109,7 +135,8 @@ def load(folder: Path) -> Artefact:
     """Read an artefact and put its networks into evaluation mode.
 
     Raises:
-        ConfigurationError: if a file is missing or its hash differs from the manifest's.
+        ConfigurationError: if a file is missing or its hash differs from the manifest's, or the picture encoder that it
+            names cannot be loaded.
     """
     manifest = checkpoint.load_manifest(folder)
     artefact = build(
@@ -117,10 +144,12 @@ def load(folder: Path) -> Artefact:
         from_mapping(FusionConfig, manifest["fusion"]),
         from_mapping(SessionConfig, manifest["session"]),
         from_mapping(ScorerConfig, manifest["scorer"]),
+        manifest.get("image_encoder", COMPACT),
     )
     for name, network in _networks(artefact).items():
         group = checkpoint.load_group(folder, manifest, name)
-        network.load_state_dict({key: torch.from_numpy(array) for key, array in group.items()})
+        outside = isinstance(network, VisionEncoder)  # its published weights are in place already
+        network.load_state_dict({key: torch.from_numpy(array) for key, array in group.items()}, strict=not outside)
         network.eval()
     behaviour = checkpoint.load_group(folder, manifest, "behaviour")
     artefact.keys, artefact.vectors = behaviour["keys"], behaviour["vectors"]

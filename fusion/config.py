@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 from contracts.errors import ConfigurationError
 from contracts.tensors import RING, EventKind
 
+HEADS = ("click", "cart", "purchase", "dwell")
+"""What a ranker may predict of a candidate that is shown: three probabilities and the time spent on the product's page."""
+
 
 @dataclass(frozen=True)
 class SessionConfig:
@@ -58,10 +61,28 @@ class FusionConfig:
 
 @dataclass(frozen=True)
 class ScorerConfig:
-    """The candidate ranker: `features` inputs, two hidden layers of `hidden` units."""
+    """The candidate ranker: `features` inputs, two hidden layers of `hidden` units, an output for each head.
+
+    Attributes:
+        features: F.
+        hidden: units of a layer.
+        heads: what is predicted, some of `HEADS`; `click` is the first.
+    """
 
     features: int
     hidden: int = 32
+    heads: tuple[str, ...] = ("click",)
+
+    def __post_init__(self) -> None:
+        """Take a list from a manifest for a tuple.
+
+        Raises:
+            ConfigurationError: if a head is unknown or `click` is not the first.
+        """
+        object.__setattr__(self, "heads", tuple(self.heads))
+        if self.heads[:1] != HEADS[:1] or not set(self.heads) <= set(HEADS):
+            message = f"ScorerConfig.heads: got {list(self.heads)}, expected click first and then some of {list(HEADS[1:])}"
+            raise ConfigurationError(message)
 
 
 Config = TypeVar("Config", SessionConfig, FusionConfig, ScorerConfig)

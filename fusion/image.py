@@ -30,6 +30,7 @@ class ImageEncoder(nn.Module):
             _block(4 * width, 4 * width, 2),
         )
         self.head = nn.Linear(8 * width, config.image_width)
+        self.width = config.image_width
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Encode.
@@ -45,3 +46,10 @@ class ImageEncoder(nn.Module):
         pooled = torch.cat((maps.mean((2, 3)), maps.amax((2, 3))), dim=-1)
         out: Tensor = self.head(pooled)
         return out
+
+    @torch.no_grad()
+    def standardise(self, vectors: Tensor) -> None:
+        """Have vectors [n, width] that this encoder gave come out with mean 0 and spread 1, by folding that into the head."""
+        spread = float(vectors.std())
+        self.head.weight /= spread
+        self.head.bias.copy_((self.head.bias - vectors.mean(0)) / spread)

@@ -19,12 +19,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from contracts.errors import ConfigurationError
 from contracts.settings import CatalogSettings
 from fusion import artefact as artefacts
 from fusion import checkpoint
 from fusion.artefact import Artefact
 from fusion.config import FusionConfig, ScorerConfig, SessionConfig
 from fusion.features import WIDTH
+from fusion.image import ImageEncoder
+from fusion.scorer import Scorer, WeightedScorer
+from fusion.vision import COMPACT
 from shop.catalog import catalog, draw_pictures, products
 from shop.shoppers import Shopper
 from shop.taste import Shelf, shelf_of
@@ -34,11 +38,13 @@ from training.demo_items import ItemInputs, read_items
 from training.demo_metrics import recall_mrr
 from training.demo_pages import Choice, Crowd, PageLog, by_popularity, by_query, by_scorer, explore, item_table, run_pages
 from training.demo_pictures import PictureRecipe, encode_pictures, train_pictures
-from training.demo_ranker import RankerRecipe, judge_ranker, train_ranker
+from training.demo_ranker import RankerRecipe, judge_ranker, steps_of, train_ranker
 from training.demo_recommender import Recipe, Recommender, target_ranks, train_recommender
 
 Stage = Callable[[str, int], Callable[[], None]]  # name, steps -> tick
 CROWD = 150
+HEADS = ("click", "cart", "purchase")  # nobody measures how long a simulated shopper reads
+PURCHASES = {"click": 0.2, "purchase": 1.0}  # objectives of the trial's last policy: a purchase counts five clicks
 TRAIN_SEED, TEST_SEED, LOG_SEED, JUDGE_SEED, TRIAL_SEED = 1_000, 900_000, 300_000, 500_000, 700_000
 
 
@@ -55,6 +61,10 @@ class DemoRecipe:
     recommender: Recipe = field(default_factory=Recipe)
     ranker: RankerRecipe = field(default_factory=RankerRecipe)
     seed: int = 0
+    text_encoder: str = "minilm"
+    """As in the settings; its weights stay as they are."""
+    image_encoder: str = COMPACT
+    """As in the settings; a Hugging Face model's weights stay as they are, too."""
 
 
 def train_demo(folder: Path, images: Path, recipe: DemoRecipe, stage: Stage) -> dict[str, Any]:
@@ -76,11 +86,14 @@ def train_demo(folder: Path, images: Path, recipe: DemoRecipe, stage: Stage) -> 
     for _ in draw_pictures(goods, images):
         tick()
     shelf = shelf_of(goods)
-    inputs = read_items(catalog(images), "minilm", CatalogSettings(), stage("reading products", 3 * len(goods)))
+    reading = stage("reading products", 3 * len(goods))
+    inputs = read_items(catalog(images), recipe.text_encoder, CatalogSettings(), reading)
     visits = browse(shelf, recipe.visits, TRAIN_SEED, may_see_new=False, tick=stage("shoppers look around", recipe.visits))
     tests = browse(shelf, recipe.test_visits, TEST_SEED, may_see_new=True, tick=stage("test shoppers", recipe.test_visits))
-    fusion, session = FusionConfig(dim=recipe.dim), SessionConfig(dim=recipe.dim, input_scale=recipe.dim**0.5)
-    made = artefacts.build("demo", fusion, session, ScorerConfig(features=WIDTH))
+    fusion = FusionConfig(dim=recipe.dim, text_width=inputs.text.shape[1])
+    session = SessionConfig(dim=recipe.dim, input_scale=recipe.dim**0.5)
+    made = artefacts.build("demo", fusion, session, ScorerConfig(features=WIDTH, heads=HEADS), recipe.image_encoder)
+    made.text_encoder = recipe.text_encoder
     model, losses = _learn(made, inputs, shelf, visits, recipe, stage)
     metrics: dict[str, Any] = {"next_item": _judge(model, made, inputs, shelf, visits, tests), "losses": losses}
     metrics |= _rank(made, model, inputs, shelf, recipe, stage)
@@ -97,17 +110,61 @@ def train_demo(folder: Path, images: Path, recipe: DemoRecipe, stage: Stage) -> 
     return metrics
 
 
+def train_demo_ranker(folder: Path, images: Path, recipe: DemoRecipe, stage: Stage) -> dict[str, Any]:
+    """Train the ranker of a demo artefact anew on pages that the artefact's own networks make, and save it as the next version.
+
+    Args:
+        folder: of the artefact.
+        images: as in :func:`train_demo`.
+        recipe: sizes; those of the networks are the artefact's.
+        stage: as in :func:`train_demo`.
+
+    Returns:
+        The metrics, those of the other networks as they were.
+
+    Raises:
+        ConfigurationError: if there is no artefact, or its items are not those of this demo shop.
+    """
+    began = time.perf_counter()
+    torch.manual_seed(recipe.seed)
+    made = artefacts.load(folder)
+    goods = products()
+    tick = stage("drawing pictures", len(goods))
+    for _ in draw_pictures(goods, images):
+        tick()
+    shelf = shelf_of(goods)
+    reading = stage("reading products", 3 * len(goods))
+    inputs = read_items(catalog(images), made.text_encoder, CatalogSettings(), reading)
+    model = _recommender(made, inputs, shelf)
+    seen = ~shelf.is_new
+    if not np.array_equal(made.keys, inputs.keys[seen]):
+        message = (
+            f"{folder}: its {len(made.keys)} items are not those of this demo shop; `vitrine train demo` trains everything"
+        )
+        raise ConfigurationError(message)
+    with torch.no_grad():
+        model.behaviour.weight[torch.from_numpy(seen)] = torch.from_numpy(made.vectors)
+    made.scorer_config = ScorerConfig(features=WIDTH, heads=HEADS)
+    made.scorer = Scorer(made.scorer_config)
+    metrics = made.metrics | _rank(made, model.eval(), inputs, shelf, recipe, stage)
+    metrics["ranker"] |= {"minutes": round((time.perf_counter() - began) / 60, 2), "seed": recipe.seed}
+    _save(made, model, inputs, folder, metrics)
+    return metrics
+
+
 def _learn(
     made: Artefact, inputs: ItemInputs, shelf: Shelf, visits: list[Visit], recipe: DemoRecipe, stage: Stage
 ) -> tuple[Recommender, dict[str, list[float]]]:
     """Train pictures, fusion, behaviour and session encoder; new products take no part."""
     known = ~shelf.is_new
-    steps = recipe.pictures.epochs * (int(known.sum()) // recipe.pictures.batch)
-    tick = stage("learning pictures", steps)
-    losses = {
-        "pictures": train_pictures(made.image, inputs.pixels[known], inputs.captions[known], recipe.pictures, lambda _: tick())
-    }
-    scale_head(made, inputs)
+    losses: dict[str, list[float]] = {}
+    if isinstance(made.image, ImageEncoder):
+        steps = recipe.pictures.epochs * (int(known.sum()) // recipe.pictures.batch)
+        tick = stage("learning pictures", steps)
+        losses["pictures"] = train_pictures(
+            made.image, inputs.pixels[known], inputs.captions[known], recipe.pictures, lambda _: tick()
+        )
+    made.image.standardise(encode_pictures(made.image, inputs.pixels))
     model = _recommender(made, inputs, shelf)
     learning = stage("learning visits", 1000)
     done = 0
@@ -120,15 +177,6 @@ def _learn(
 
     losses["visits"] = train_recommender(model, visits, recipe.recommender, recipe.seed, advance)
     return model, losses
-
-
-def scale_head(made: Artefact, inputs: ItemInputs) -> None:
-    """Fold the spread of the picture vectors into the last layer, so that they come out with spread 1 and mean 0."""
-    raw = encode_pictures(made.image, inputs.pixels)
-    spread = float(raw.std())
-    with torch.no_grad():
-        made.image.head.weight /= spread
-        made.image.head.bias.copy_((made.image.head.bias - raw.mean(0)) / spread)
 
 
 def _recommender(made: Artefact, inputs: ItemInputs, shelf: Shelf) -> Recommender:
@@ -144,7 +192,7 @@ def _judge(
 ) -> dict[str, Any]:
     """Next-item measures of the trained model, of untrained networks and of two baselines."""
     torch.manual_seed(1)
-    fresh = artefacts.build("fresh", made.fusion_config, made.session_config, made.scorer_config)
+    fresh = artefacts.build("fresh", made.fusion_config, made.session_config, made.scorer_config, made.image_encoder)
     untrained = _recommender(fresh, inputs, shelf)
     is_open, is_new = shelf.is_open, shelf.is_new
     counts = count_views(visits, len(inputs.keys))
@@ -180,10 +228,15 @@ def _rank(
     unseen = run_pages(
         _crowd(model, inputs, shelf, JUDGE_SEED), recipe.judge_steps, explore, stage("test pages", recipe.judge_steps)
     )
-    steps = recipe.ranker.epochs * -(-log.clicked.size // recipe.ranker.batch)
+    steps = steps_of(*log.clicked.shape, recipe.ranker)
     tick = stage("learning clicks", steps)
     losses = train_ranker(made.scorer, log, recipe.ranker, recipe.seed, lambda _: tick())
-    policies: dict[str, Choice] = {"popular": by_popularity, "query": by_query, "ranker": by_scorer(made.scorer)}
+    policies: dict[str, Choice] = {
+        "popular": by_popularity,
+        "query": by_query,
+        "ranker": by_scorer(made.scorer),
+        "ranker, purchases": by_scorer(WeightedScorer(made.scorer, PURCHASES)),
+    }
     trial = {}
     for name, choose in policies.items():
         crowd = _crowd(model, inputs, shelf, TRIAL_SEED)
@@ -197,7 +250,8 @@ def _rank(
 def _clicks(log: PageLog) -> dict[str, float]:
     """How often shoppers clicked on a page instead of looking elsewhere, and where."""
     rate = float(log.clicked.sum(axis=1).mean())
-    return {"click_rate": rate, "first_place_rate": float(log.clicked[:, 0].mean()), "pages": len(log.clicked)}
+    later = {f"{name}_rate": float(labels.sum(axis=1).mean()) for name, labels in log.later.items()}
+    return {"click_rate": rate, **later, "first_place_rate": float(log.clicked[:, 0].mean()), "pages": len(log.clicked)}
 
 
 def _save(made: Artefact, model: Recommender, inputs: ItemInputs, folder: Path, metrics: dict[str, Any]) -> None:

@@ -6,14 +6,14 @@ Shapes: G shoppers at a time, K places of a page, n items, S state, W ring, F fe
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from fusion.features import ItemFacts, ItemTable, SessionRows, candidate_features, fact_columns
-from fusion.scorer import Scorer
+from fusion.scorer import Scorer, WeightedScorer
 from fusion.session import SessionEncoder
 from shop.shoppers import Decision, Shopper
 from shop.taste import Shelf
@@ -37,11 +37,14 @@ class PageLog:
         features: float32 [P, K, F].
         clicked: float32 [P, K], 1 at the place that was clicked.
         views: views in all, on pages or elsewhere.
+        later: float32 [P, K] by head of the ranker, what came of a click: 1 where the product went into the cart or was
+            bought in the same visit; for `dwell` the seconds on its page, NaN where nobody was there.
     """
 
     features: Floats
     clicked: Floats
     views: int
+    later: dict[str, Floats] = field(default_factory=dict)
 
 
 def item_table(model: Recommender, facts: list[ItemFacts]) -> ItemTable:
@@ -133,8 +136,8 @@ def by_query(crowd: Crowd, rows: Ints) -> Ints:
     return np.where(crowd.ring[rows, :1] >= 0, pages, by_popularity(crowd, rows))
 
 
-def by_scorer(scorer: Scorer) -> Choice:
-    """The candidates of the query and popular ones, ordered by the ranker's click probability."""
+def by_scorer(scorer: Scorer | WeightedScorer) -> Choice:
+    """The candidates of the query and popular ones, ordered by the ranker's click probability or the weighted objectives."""
 
     def choose(crowd: Crowd, rows: Ints) -> Ints:
         candidates = ranker_candidates(crowd, rows)
@@ -172,20 +175,37 @@ def run_pages(crowd: Crowd, steps: int, choose: Choice, tick: Callable[[], None]
     """
     everyone = np.arange(len(crowd.shoppers))
     features, clicked, views = [], [], 0
+    later: dict[str, list[Floats]] = {"cart": [], "purchase": []}
+    came_by: list[dict[int, tuple[int, int]]] = [{} for _ in everyone]  # of each shopper: product to page and place
     for _ in range(steps):
         crowd.look()
         pages = choose(crowd, everyone)
         decisions = [shopper.decide(page.tolist()) for shopper, page in zip(crowd.shoppers, pages, strict=True)]
         made = candidate_features(crowd.sessions, crowd.items, pages)
         for row, decision in enumerate(decisions):
+            _credit(decision, came_by[row], later)
             if decision is None or decision.action not in {"view", "click", "dismiss"}:
                 continue  # this visitor did not look at the page
             outcome = np.zeros(PLACES, np.float32)
             if decision.action == "click":
                 outcome[decision.position or 0] = 1.0
+                came_by[row][decision.rows[0]] = len(clicked), decision.position or 0
             views += decision.action != "dismiss"
             features.append(made[row])
             clicked.append(outcome)
+            for labels in later.values():
+                labels.append(np.zeros(PLACES, np.float32))
         crowd.apply(decisions)
         tick()
-    return PageLog(np.stack(features), np.stack(clicked), views)
+    return PageLog(np.stack(features), np.stack(clicked), views, {name: np.stack(labels) for name, labels in later.items()})
+
+
+def _credit(decision: Decision | None, came_by: dict[int, tuple[int, int]], later: dict[str, list[Floats]]) -> None:
+    """Mark a cart or a purchase at the place of the page whose click led to it, if one did in this visit."""
+    if decision is None:
+        came_by.clear()
+    elif decision.action in later:
+        for item in decision.rows:
+            if item in came_by:
+                page, place = came_by[item]
+                later[decision.action][page][place] = 1.0

@@ -104,7 +104,7 @@ def train_pictures(
     return losses
 
 
-def encode_pictures(network: ImageEncoder, pixels: NDArray[np.uint8], batch: int = 128) -> Tensor:
+def encode_pictures(network: nn.Module, pixels: NDArray[np.uint8], batch: int = 128) -> Tensor:
     """Vectors float32 [n, image_width] of all pictures."""
     network.eval()
     with torch.no_grad():

@@ -61,21 +61,28 @@ def _lines(metrics: dict[str, Any]) -> list[str]:
     lines += [_row(name, cold[name]) for name in ("text", "image", "text+image")]
     lines += [f"| chance | {cold['chance_recall@20']:.3f} | | |", "", "## Ranker, pages that training did not see", ""]
     ranker = metrics["ranker"]
-    lines += ["| order by | NDCG |", "|---|---|"]
+    lines += [f"| order by | NDCG@{ranker['k']} |", "|---|---|"]
     lines += [f"| {name} | {ranker[f'ndcg_{key}']:.3f} |" for name, key in
               (("chance", "random_order"), ("query", "query_alone"), ("ranker", "ranker"))]  # fmt: skip
     lines += [
         "",
         f"Expected calibration error of the click probability: {ranker['ece']:.4f} (click rate {ranker['click_rate']:.3f}).",
+        "",
+        "| head | rate of all places | AUC | calibration error |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {name} | {head['rate']:.4f} | {head['auc']:.3f} | {head['ece']:.4f} |" for name, head in ranker["heads"].items()
     ]
     lines += [
         "",
         "## The same shoppers with three kinds of pages",
         "",
-        "| pages | clicked | at the first place |",
-        "|---|---|---|",
+        "| pages | clicked | at the first place | then into the cart | then bought |",
+        "|---|---|---|---|---|",
     ]
-    lines += [f"| {name} | {row['click_rate']:.3f} | {row['first_place_rate']:.3f} |" for name, row in metrics["pages"].items()]
+    rates = ("click_rate", "first_place_rate", "cart_rate", "purchase_rate")
+    lines += [f"| {name} | {' | '.join(f'{row[rate]:.3f}' for rate in rates)} |" for name, row in metrics["pages"].items()]
     return [*lines, "", "![Learning curves, recall and calibration](report.png)"]
 
 
