@@ -173,6 +173,13 @@ class FeedbackMetrics:
         )
 
 
+def published_sessions(registry: CollectorRegistry) -> Counter:
+    """Sessions that a worker published for the rankers to learn from, by outcome: published, forgotten, failed."""
+    return Counter(
+        "vitrine_sessions_published_total", "Sessions published for the rankers by outcome", ["outcome"], registry=registry
+    )
+
+
 @dataclass(frozen=True)
 class CatalogMetrics:
     """What the catalogue agent counts."""

@@ -13,13 +13,14 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from contracts.settings import Settings
-from contracts.topics import DEAD_LETTERS, ERASURES, EVENTS, ITEM_EMBEDDINGS, PAGES
-from monitoring.metrics import FeedbackMetrics, WorkerMetrics
+from contracts.topics import DEAD_LETTERS, ERASURES, EVENTS, ITEM_EMBEDDINGS, PAGES, SESSIONS
+from monitoring.metrics import FeedbackMetrics, WorkerMetrics, published_sessions
 from monitoring.rollout_metrics import RolloutMetrics
 from streams.delivery import Delivery
 from streams.feedback import Feedback
 from streams.items import ItemView
 from streams.kafka import ItemFollower, KafkaLog
+from streams.learning import SessionPublisher
 from streams.lease import Lease
 from streams.liveness import Movement, SystemClock
 from streams.membership import FaustSource, FaustTable, check_faust, faust_app, lags
@@ -56,6 +57,14 @@ class EventsWorker:
         self.table = self.app.Table(
             "sessions", key_type=bytes, value_type=bytes, partitions=settings.kafka.partitions, help="visitor states"
         )
+        counted = published_sessions(registry)
+        self.sessions = SessionPublisher(
+            self.log,
+            prefix + SESSIONS,
+            self.view.cards.__contains__,
+            lambda outcome, number: counted.labels(outcome).inc(number),
+            learns=settings.model.learn,
+        )
         self.delivery: Delivery | None = None
         self.movement = Movement(self.clock.monotonic())
         self._rollout = RolloutMetrics.create(registry)
@@ -65,6 +74,7 @@ class EventsWorker:
         self.app.agent(events, name="refresh")(self._refresh)
         self.app.agent(erasures, name="erase")(self._erase)
         self.app.timer(settings.session.sweep_seconds)(self._sweep)
+        self.app.timer(settings.session.publish_seconds)(self.sessions.publish)
         self.app.timer(1.0)(self._observe)
 
     def _delivery(self, stream: Any, versions: Versions) -> Delivery:
@@ -82,7 +92,7 @@ class EventsWorker:
         )
         return Delivery(
             source=self._source,
-            table=FaustTable(self.table),
+            table=self.sessions.noting(FaustTable(self.table)),
             log=self.log,
             refresher=refresher,
             settings=settings,
@@ -120,6 +130,7 @@ class EventsWorker:
                 if source.is_current(incoming) and incoming.key is not None:
                     tombstone = Record(pages, incoming.key, None)
                     if await self.delivery.remove([(incoming.key, incoming.partition)], [tombstone]) is not None:
+                        await self.sessions.forget(incoming.key)
                         self.metrics.erased.inc()
                         source.acknowledge(incoming)
 
@@ -137,6 +148,7 @@ class EventsWorker:
         for start in range(0, len(expired), _SWEEP_CHUNK):
             chunk = expired[start : start + _SWEEP_CHUNK]
             removed = await delivery.remove(chunk, unless=lambda key, state: not self._is_expired(key, state))
+            self.sessions.ended(key for key, _ in chunk)
             self.metrics.expired.inc(removed or 0)
 
     def _is_expired(self, key: bytes, state: SessionState) -> bool:

@@ -33,7 +33,8 @@ class SessionState(msgspec.Struct, array_like=True, frozen=True):
 
     `sequence` counts the events folded into the session, (`partition`, `offset`) is the last of them.
     `encoder` is float32 [S] of the model `encoder_version`; `pending` are the touches that it has not seen yet
-    (while the ranker was away). `recent` are the touches that it has seen, at most `recent_events`.
+    (while the ranker was away). `recent` are the touches that it has seen, at most `recent_events`. `touched` counts the
+    touches of the session, also those that are no longer kept, but not what was taken out of the cart.
     """
 
     partition: int
@@ -56,6 +57,7 @@ class SessionState(msgspec.Struct, array_like=True, frozen=True):
     dismissed: tuple[int, ...] = ()
     event_ids: tuple[int, ...] = ()
     experiment_ids: tuple[str, ...] = ()
+    touched: int = 0
 
     @property
     def ring(self) -> tuple[int, ...]:
@@ -227,6 +229,7 @@ def advance(state: SessionState | None, event: Event, partition: int, offset: in
             user_id=event.user_id or base.user_id,
             page_view_id=event.page_view_id,
             pending=(base.pending + touches)[-settings.recent_events :],
+            touched=base.touched + (0 if kind is EventKind.REMOVE else len(touches)),
             event_ids=(*base.event_ids, digest)[-settings.event_ids :],
             experiment_ids=event.experiment_ids or base.experiment_ids,
             **_facts(base, event, keys, settings.set_items),
