@@ -46,33 +46,46 @@ class ClicksRecipe:
     tenant: str = "default"
 
 
-def read_visits(path: Path) -> tuple[list[Visit], list[str]]:
-    """Visits in the order in which they began, and the items' ids by row.
+def read_table(path: Path, option: str = "--sessions") -> list[tuple[str, float, str]]:
+    """Rows (session, seconds, item) in the order of the file.
+
+    Args:
+        path: the table, perhaps gzipped.
+        option: of the command that names the file, for messages.
 
     Raises:
         ConfigurationError: if the file is missing or its header or a row is not as it should be.
     """
     try:
         with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
-            return _visits(lines, path)
+            return _rows(lines, path, option)
     except FileNotFoundError as error:
-        message = f"--sessions: {path} does not exist"
+        message = f"{option}: {path} does not exist"
         raise ConfigurationError(message) from error
 
 
-def _visits(lines: TextIO | Iterable[str], path: Path) -> tuple[list[Visit], list[str]]:
+def _rows(lines: TextIO | Iterable[str], path: Path, option: str) -> list[tuple[str, float, str]]:
     reader = csv.DictReader(lines, delimiter="\t")
     if reader.fieldnames is None or not set(COLUMNS) <= set(reader.fieldnames):
-        message = f"--sessions: {path} has the columns {reader.fieldnames}, expected {', '.join(COLUMNS)}, tab-separated"
+        message = f"{option}: {path} has the columns {reader.fieldnames}, expected {', '.join(COLUMNS)}, tab-separated"
         raise ConfigurationError(message)
     rows: list[tuple[str, float, str]] = []
     for number, row in enumerate(reader, start=2):
         try:
             rows.append((row["SessionId"], float(row["Time"]), row["ItemId"]))
         except (TypeError, ValueError) as error:
-            message = f"--sessions: {path}, line {number}: Time is {row['Time']!r}, expected seconds"
+            message = f"{option}: {path}, line {number}: Time is {row['Time']!r}, expected seconds"
             raise ConfigurationError(message) from error
-    rows.sort()
+    return rows
+
+
+def read_visits(path: Path) -> tuple[list[Visit], list[str]]:
+    """Visits in the order in which they began, and the items' ids by row.
+
+    Raises:
+        ConfigurationError: if the file is missing or its header or a row is not as it should be.
+    """
+    rows = sorted(read_table(path))
     sessions = [list(group) for _, group in groupby(rows, key=lambda row: row[0])]
     sessions.sort(key=lambda session: session[0][1])
     ids: dict[str, int] = {}

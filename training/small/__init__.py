@@ -1,0 +1,1 @@
+"""Shops with few sessions: augmentation, warm start from a bigger shop, and the choice between them on a validation slice."""
