@@ -12,6 +12,7 @@ ITEM_EMBEDDINGS = "shop.item_embeddings.v1"
 PAGES = "shop.page_recommendations.v1"
 DEAD_LETTERS = "shop.events.dlq"
 ERASURES = "shop.erasures.v1"
+ERASURE_RECEIPTS = "shop.erasure_receipts.v1"
 SESSIONS = "shop.sessions.v1"
 MODELS = "shop.models.v1"
 
@@ -42,16 +43,27 @@ class Topic:
 
 
 # Compacted topics that a ranker re-reads at start stay small when segments roll and are cleaned soon.
-_FAST_COMPACTION = (("min.cleanable.dirty.ratio", "0.2"), ("segment.ms", "3600000"), ("delete.retention.ms", str(DAY_MS)))
+# What a tombstone covers, a forgotten visitor for one, is off the disks within a day.
+_FAST_COMPACTION = (
+    ("min.cleanable.dirty.ratio", "0.2"),
+    ("segment.ms", "3600000"),
+    ("max.compaction.lag.ms", str(DAY_MS // 2)),
+    ("delete.retention.ms", str(DAY_MS // 4)),
+)
+_HOURLY_SEGMENTS = (("segment.ms", "3600000"),)  # retention and deletion work on whole segments
+
+CHANGELOG_CONFIG = dict(_FAST_COMPACTION)
+"""Settings of the session table's changelog, which the worker declares itself."""
 
 TOPICS: tuple[Topic, ...] = (
     # The broker stamps the records: latency and lag then compare server clocks only.
-    Topic(EVENTS, "delete", 7 * DAY_MS, extra=(("message.timestamp.type", "LogAppendTime"),)),
+    Topic(EVENTS, "delete", 7 * DAY_MS, extra=(*_HOURLY_SEGMENTS, ("message.timestamp.type", "LogAppendTime"))),
     Topic(CATALOG, "compact", extra=(*_FAST_COMPACTION, ("message.timestamp.type", "LogAppendTime"))),
     Topic(ITEM_EMBEDDINGS, "compact", extra=_FAST_COMPACTION),
-    Topic(PAGES, "compact,delete", DAY_MS),
-    Topic(DEAD_LETTERS, "delete", 28 * DAY_MS),
-    Topic(ERASURES, "compact"),
+    Topic(PAGES, "compact,delete", DAY_MS, extra=_FAST_COMPACTION),
+    Topic(DEAD_LETTERS, "delete", 28 * DAY_MS, extra=_HOURLY_SEGMENTS),
+    Topic(ERASURES, "compact", extra=_FAST_COMPACTION),
+    Topic(ERASURE_RECEIPTS, "compact"),
     # One partition: every ranker learns the same sessions in the same order.
     Topic(SESSIONS, "compact,delete", 7 * DAY_MS, extra=_FAST_COMPACTION, partitions=1),
     Topic(MODELS, "compact"),  # one record: who answers, see contracts.routes

@@ -12,25 +12,30 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from contracts.errors import BrokerUnavailable
 from contracts.settings import Settings
-from contracts.topics import DEAD_LETTERS, ERASURES, EVENTS, ITEM_EMBEDDINGS, PAGES, SESSIONS
+from contracts.topics import CHANGELOG_CONFIG, DEAD_LETTERS, ERASURES, EVENTS, ITEM_EMBEDDINGS, PAGES, SESSIONS
 from monitoring.metrics import FeedbackMetrics, WorkerMetrics, published_sessions
 from monitoring.rollout_metrics import RolloutMetrics
 from streams.delivery import Delivery
+from streams.erasure import Eraser
 from streams.feedback import Feedback
+from streams.forgetting import Forgetting
 from streams.items import ItemView
 from streams.kafka import ItemFollower, KafkaLog
 from streams.learning import SessionPublisher
 from streams.lease import Lease
 from streams.liveness import Movement, SystemClock
 from streams.membership import FaustSource, FaustTable, check_faust, faust_app, lags
-from streams.ports import Record
 from streams.refresh import Refresher
-from streams.sessions import SessionState, decode_state, is_expired
+from streams.sessions import IDS_PREFIX, SessionState, decode_state, is_expired
 from streams.versions import Versions
 
 _LOG = logging.getLogger(__name__)
 _SWEEP_CHUNK = 500
+_ERASE_AGAIN_SECONDS = 1.0
+_DROP_IDS_SECONDS = 900.0
+_CLOCKS_APART_MS = 3_600_000  # the broker's clock, by which ids count, and this machine's
 
 
 class EventsWorker:
@@ -55,7 +60,12 @@ class EventsWorker:
         self.log = KafkaLog(settings.kafka)
         self.follower = ItemFollower(settings.kafka, prefix + ITEM_EMBEDDINGS, self.view, self.metrics.item_view_size.set)
         self.table = self.app.Table(
-            "sessions", key_type=bytes, value_type=bytes, partitions=settings.kafka.partitions, help="visitor states"
+            "sessions",
+            key_type=bytes,
+            value_type=bytes,
+            partitions=settings.kafka.partitions,
+            help="visitor states",
+            extra_topic_configs=CHANGELOG_CONFIG,
         )
         counted = published_sessions(registry)
         self.sessions = SessionPublisher(
@@ -66,6 +76,8 @@ class EventsWorker:
             learns=settings.model.learn,
         )
         self.delivery: Delivery | None = None
+        self._at_rest = 0
+        self._ids_dropped = self.clock.monotonic()
         self.movement = Movement(self.clock.monotonic())
         self._rollout = RolloutMetrics.create(registry)
         self._source: FaustSource | None = None
@@ -120,36 +132,55 @@ class EventsWorker:
             await self.log.stop()
 
     async def _erase(self, stream: Any) -> None:
-        """The agent of the erasures topic: forget the visitor's state and page, then acknowledge."""
+        """The agent of the erasures topic: carry out the requests one after the other, each until it is done."""
         source = FaustSource(self.app, stream, self.lease)
-        pages = self.settings.kafka.topic_prefix + PAGES
         while not self.app.should_stop:
             for incoming in await source.next(64):
-                while self.delivery is None:  # noqa: ASYNC110 - once, in the first second
+                while self.delivery is None or self._source is None:  # noqa: ASYNC110 - once, in the first second
                     await asyncio.sleep(0.05)
-                if source.is_current(incoming) and incoming.key is not None:
-                    tombstone = Record(pages, incoming.key, None)
-                    if await self.delivery.remove([(incoming.key, incoming.partition)], [tombstone]) is not None:
-                        await self.sessions.forget(incoming.key)
-                        self.metrics.erased.inc()
-                        source.acknowledge(incoming)
+                prefix = self.settings.kafka.topic_prefix
+                forgetting = Forgetting(self.delivery)
+                eraser = Eraser(forgetting, prefix, self.clock, self._source, source.is_current, self.sessions.forget)
+                while source.is_current(incoming):
+                    try:
+                        if await eraser.erase(incoming):
+                            self.metrics.erased.inc(incoming.value is not None)
+                            source.acknowledge(incoming)
+                        break
+                    except BrokerUnavailable as error:
+                        _LOG.warning("an erasure failed and is tried again", extra={"error": str(error)})
+                        await asyncio.sleep(_ERASE_AGAIN_SECONDS)
 
     async def _sweep(self) -> None:
-        """Expire sessions by the event time of their tenant and partition; a tombstone each."""
+        """Expire sessions by the event time of their tenant and partition, and event ids by the clock."""
         delivery = self.delivery
         if delivery is None:
             return
-        expired = []
+        expired, at_rest = [], 0
         for index, (key, value, partition) in enumerate(delivery.table.entries()):
-            if self._is_expired(key, decode_state(value)):
+            if key.startswith(IDS_PREFIX):
+                at_rest += 1
+            elif self._is_expired(key, decode_state(value)):
                 expired.append((key, partition))
             if index % 2000 == 1999:
                 await asyncio.sleep(0)
+        forgetting = Forgetting(delivery)
         for start in range(0, len(expired), _SWEEP_CHUNK):
-            chunk = expired[start : start + _SWEEP_CHUNK]
-            removed = await delivery.remove(chunk, unless=lambda key, state: not self._is_expired(key, state))
-            self.sessions.ended(key for key, _ in chunk)
-            self.metrics.expired.inc(removed or 0)
+            ended = await forgetting.expire(expired[start : start + _SWEEP_CHUNK], self._is_expired)
+            self.sessions.ended(ended)
+            self.metrics.expired.inc(len(ended))
+            at_rest += len(ended)
+        self._at_rest = at_rest
+        await self._drop_ids(forgetting)
+
+    async def _drop_ids(self, forgetting: Forgetting) -> None:
+        """Looking through all of them costs seconds of a large shop, so it is done now and then."""
+        session, now = self.settings.session, self.clock.monotonic()
+        if now - self._ids_dropped < _DROP_IDS_SECONDS and self._at_rest <= session.remembered_visitors:
+            return
+        self._ids_dropped = now
+        before = self.clock.wall_ms() - int(session.duplicate_seconds * 1000) - _CLOCKS_APART_MS
+        self._at_rest -= await forgetting.drop_ids(before, session.remembered_visitors)
 
     def _is_expired(self, key: bytes, state: SessionState) -> bool:
         """By the highest event time of the visitor's tenant and partition, so that a replay keeps its own clock."""
@@ -159,7 +190,7 @@ class EventsWorker:
 
     async def _observe(self) -> None:
         """Gauges once a second."""
-        self.metrics.sessions.set(len(self.table.data))
+        self.metrics.sessions.set(max(0, len(self.table.data) - self._at_rest))
         if self.delivery is None:
             return
         if self._source is not None:

@@ -114,7 +114,7 @@ def _fold(
         before = visit.state if visit.is_stored else None
         had_state = visit.had_state
     consents = event.consent is None or event.consent.personalization
-    step = advance(before if consents else None, event, incoming.partition, incoming.offset, settings)
+    step = advance(before if consents else None, event, incoming.partition, incoming.offset, settings, incoming.timestamp)
     batch.late += step.late
     if step.outcome is Outcome.DUPLICATE:
         batch.duplicates += 1
@@ -127,7 +127,8 @@ def _fold(
         if tells(event):
             batch.told.append(event)
         clock = (incoming.partition, event.tenant_id)
-        batch.watermarks[clock] = max(batch.watermarks.get(clock, 0), event.time)
+        # A shop's clock that runs ahead must not end everybody's session.
+        batch.watermarks[clock] = max(batch.watermarks.get(clock, 0), min(event.time, incoming.timestamp))
 
 
 def fold(

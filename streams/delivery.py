@@ -19,7 +19,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -31,7 +32,7 @@ from streams.batch import Batch, Incoming, fold
 from streams.contiguity import Contiguity, EventSource
 from streams.ports import Clock, Record, RecordLog
 from streams.refresh import Refreshed, Refresher
-from streams.sessions import SessionState, decode_state, encode_state
+from streams.sessions import SessionState, decode_state, encode_state, ids_key
 
 _LOG = logging.getLogger(__name__)
 _BACKOFF_SECONDS = 0.2
@@ -142,10 +143,12 @@ class Delivery:
 
     # ---- fold, rank, rules
 
-    def _state(self, key: bytes) -> SessionState | None:
-        if key in self._overlay:
-            return self._overlay[key][1]
-        value = self.table.get(key)
+    def state(self, key: bytes) -> SessionState | None:
+        """What is known of a visitor, batches in flight included; without a session the ids of earlier events."""
+        held = self._overlay.get(key)
+        if held is not None:
+            return held[1]
+        value = self.table.get(key) or self.table.get(ids_key(key))
         return decode_state(value) if value else None
 
     async def _advance(self, records: Sequence[Incoming]) -> Work | None:
@@ -159,7 +162,7 @@ class Delivery:
         epoch, generation = self._epoch, self._contiguity.generation
         batch = fold(
             incoming,
-            self._state,
+            self.state,
             self.settings.session,
             events_topic=self.events_topic,
             dead_letter_topic=self.dead_letter_topic,
@@ -207,15 +210,17 @@ class Delivery:
         changed = [item for item in work.refreshed if item.state is not None or item.had_state]
         values = [encode_state(item.state) if item.state is not None else None for item in changed]
         if changed:
-            await self.log.write(
-                [self.table.changelog(item.key, value, item.partition) for item, value in zip(changed, values, strict=True)]
-            )
+            pairs = list(zip(changed, values, strict=True))
+            records = [self.table.changelog(item.key, value, item.partition) for item, value in pairs]
+            records += [self.table.changelog(ids_key(item.key), None, item.partition) for item, value in pairs if value is None]
+            await self.log.write(records)
         if work.epoch != self._epoch or work.generation != self.source.generation():
             message = "the partitions moved while the changelog was written"
             raise BrokerUnavailable(message)
         for item, value in zip(changed, values, strict=True):
             if value is None:
                 self.table.remove(item.key)
+                self.table.remove(ids_key(item.key))
             else:
                 self.table.put(item.key, value, item.partition)
         for clock, time_ms in work.batch.watermarks.items():
@@ -230,41 +235,15 @@ class Delivery:
         self._overlay.clear()
         await self._contiguity.restart()
 
-    # ---- removal: expiry and erasure go through the same order as pages
+    # ---- removal: see streams.forgetting
 
-    async def remove(
-        self,
-        keys: Sequence[tuple[bytes, int]],
-        extra: Sequence[Record] = (),
-        unless: Callable[[bytes, SessionState], bool] = lambda _key, _state: False,
-    ) -> int | None:
-        """Write tombstones for (key, partition) and forget the sessions.
-
-        Waits for the batches in flight and holds up the next, so that no older state of a visitor is written after.
-
-        Args:
-            keys: whom to forget.
-            extra: records to be written with the tombstones.
-            unless: asked again for each, since its state may have moved on meanwhile.
-
-        Returns:
-            How many were forgotten; None if the partitions moved while they were written.
-
-        Raises:
-            BrokerUnavailable: if the tombstones were not acknowledged; nothing was forgotten then.
-        """
+    @asynccontextmanager
+    async def still(self) -> AsyncIterator[None]:
+        """Within it nothing is in flight: the batches that were are written, and the next waits."""
         async with self._gate:
             while self._tail is not None and not self._tail.done():
                 await asyncio.wait([self._tail])
-            generation = self.source.generation()
-            states = {key: self._state(key) for key, _ in keys}
-            gone = [(key, partition) for key, partition in keys if (s := states[key]) is None or not unless(key, s)]
-            await self.log.write([self.table.changelog(key, None, partition) for key, partition in gone] + list(extra))
-            if generation != self.source.generation():
-                return None
-            for key, _ in gone:
-                self.table.remove(key)
-            return len(gone)
+            yield
 
     async def nudge(self) -> None:
         """See `Contiguity.nudge`."""

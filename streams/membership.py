@@ -129,6 +129,7 @@ def faust_app(settings: Settings, group: str) -> faust.App:
         topic_partitions=settings.kafka.partitions,
         topic_replication_factor=settings.kafka.replication_factor,
         topic_disable_leader=True,
+        topic_allow_declare=not settings.stack.secure,  # there only the administrator may make topics
         table_standby_replicas=0,
     )
     transport: Any = app.transport
@@ -170,6 +171,11 @@ class FaustSource:
         if offset is None:
             return int((await self._app.consumer.earliest_offsets(tp))[tp])
         return int(offset)
+
+    async def end(self, partition: int) -> int:
+        """Ask the broker which offset the next record will get."""
+        tp = faust.types.TP(self._topic, partition)
+        return int((await self._app.consumer.highwaters(tp))[tp])
 
     async def seek(self, partition: int, offset: int) -> None:
         """Read the partition from `offset` again."""

@@ -3,18 +3,21 @@
 The rules, in the order in which they are applied to an event at (partition, offset):
 
 1. **Fence.** An offset at or below the state's own changes nothing (`REPLAYED`): it was folded before a restart.
-2. **Duplicate.** An `event_id` among the recent ones changes nothing (`DUPLICATE`).
+2. **Duplicate.** An `event_id` among the visitor's newest `event_ids` ones changes nothing (`DUPLICATE`), until the visitor
+   has sent nothing for `duplicate_seconds` by the broker's clock. Ids outlive the session: see :func:`at_rest`.
 3. **Expiry.** More than `idle_seconds` of *event* time after the last event, a new session begins and nothing is kept.
-4. **New session id.** Another explicit `session_id` begins a new session too, but cart and purchases stay, unless the
-   event is older than the session it would end.
-5. **Late.** An event older than the session's last by more than `idle_seconds` is folded for facts (cart, purchase,
+4. **Login.** The first `user_id` makes the session the known visitor's: it goes on with all that it holds, under another
+   `session_id` too. Another `user_id` than the known one is another person: a new session begins and nothing is kept.
+5. **New session id.** Another explicit `session_id` begins a new session too, but cart and purchases stay.
+6. **Straggler.** An event that is older than the session it would end by rule 4 or 5 ends nothing; one of another person
+   is counted and leaves no fact.
+7. **Late.** An event older than the session's last by more than `idle_seconds` is folded for facts (cart, purchase,
    dismissal) but does not move the encoder: taste is read in order of time, ownership in order of arrival.
-6. Otherwise the event is folded in order of arrival.
+8. Otherwise the event is folded in order of arrival.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from enum import Enum
 
@@ -24,8 +27,10 @@ from contracts.events import Event, PageType
 from contracts.keys import item_key
 from contracts.settings import SessionSettings
 from contracts.tensors import RING, EventKind
+from streams import event_ids
 
 Touch = tuple[int, int]  # (item key, EventKind), oldest first
+IDS_PREFIX = b"\xff"
 
 
 class SessionState(msgspec.Struct, array_like=True, frozen=True):
@@ -55,9 +60,15 @@ class SessionState(msgspec.Struct, array_like=True, frozen=True):
     cart: tuple[int, ...] = ()
     bought: tuple[int, ...] = ()
     dismissed: tuple[int, ...] = ()
-    event_ids: tuple[int, ...] = ()
+    event_ids: bytes = b""
     experiment_ids: tuple[str, ...] = ()
     touched: int = 0
+    arrived: int = 0
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether there is no session, only the ids of events that were folded before."""
+        return self.sequence == 0
 
     @property
     def ring(self) -> tuple[int, ...]:
@@ -115,13 +126,30 @@ def decode_state(value: bytes) -> SessionState:
     return _DECODER.decode(value)
 
 
-def event_digest(event_id: str) -> int:
-    """64-bit hash of an event id: the ring of recent ids costs 9 bytes an id instead of 37."""
-    return int.from_bytes(hashlib.blake2b(event_id.encode(), digest_size=8).digest(), "little")
+def remembered_ids(state: SessionState | None, arrived: int, settings: SessionSettings) -> bytes:
+    """Packed ids that still count for an event that arrived at the broker at `arrived` (ms)."""
+    if state is None or arrived - state.arrived > settings.duplicate_seconds * 1000:
+        return b""
+    return state.event_ids
 
 
-def _session_id(event: Event, partition: int, offset: int) -> str:
-    return event.session_id or f"s-{partition}-{offset}"
+def ids_key(key: bytes) -> bytes:
+    """Under which key of the session table the ids of a visitor without a session lie; message keys are UTF-8, this is not."""
+    return IDS_PREFIX + key
+
+
+def at_rest(state: SessionState) -> SessionState:
+    """What outlives the session: no fact and no taste, only the ids by which repeated events are recognised."""
+    return SessionState(
+        partition=state.partition,
+        offset=state.offset,
+        sequence=0,
+        session_id="",
+        started_time=state.last_time,
+        last_time=state.last_time,
+        event_ids=state.event_ids,
+        arrived=state.arrived,
+    )
 
 
 def _fresh(event: Event, partition: int, offset: int) -> SessionState:
@@ -129,7 +157,7 @@ def _fresh(event: Event, partition: int, offset: int) -> SessionState:
         partition=partition,
         offset=-1,
         sequence=0,
-        session_id=_session_id(event, partition, offset),
+        session_id=event.session_id or f"s-{partition}-{offset}",
         started_time=event.time,
         last_time=event.time,
     )
@@ -140,16 +168,24 @@ def is_expired(state: SessionState, time_ms: int, settings: SessionSettings) -> 
     return time_ms - state.last_time > settings.idle_seconds * 1000
 
 
+def _is_another_person(state: SessionState, event: Event) -> bool:
+    return event.user_id is not None and state.user_id is not None and event.user_id != state.user_id
+
+
 def _begin(state: SessionState | None, event: Event, partition: int, offset: int, settings: SessionSettings) -> SessionState:
     """The state that the event is folded into: as it was, a new session of the visitor, or a fresh one."""
-    if state is None or is_expired(state, event.time, settings):
-        return _fresh(event, partition, offset)
-    changed = event.session_id is not None and event.session_id != state.session_id
-    if not changed or event.time < state.started_time:
+    fresh = _fresh(event, partition, offset)
+    if state is None or state.is_at_rest or is_expired(state, event.time, settings):
+        return fresh
+    if event.time < state.started_time:
         return state
-    return msgspec.structs.replace(
-        _fresh(event, partition, offset), cart=state.cart, bought=state.bought, event_ids=state.event_ids, user_id=state.user_id
-    )
+    if _is_another_person(state, event):
+        return fresh
+    if event.session_id is None or event.session_id == state.session_id:
+        return state
+    if state.user_id is None and event.user_id is not None:
+        return msgspec.structs.replace(state, session_id=event.session_id, started_time=event.time)
+    return msgspec.structs.replace(fresh, cart=state.cart, bought=state.bought, user_id=state.user_id)
 
 
 def _added(keys: tuple[int, ...], new: tuple[int, ...], limit: int) -> tuple[int, ...]:
@@ -192,7 +228,14 @@ def _page(state: SessionState, event: Event, keys: tuple[int, ...]) -> tuple[Pag
     return page_type, category, anchor
 
 
-def advance(state: SessionState | None, event: Event, partition: int, offset: int, settings: SessionSettings) -> Step:
+def advance(
+    state: SessionState | None,
+    event: Event,
+    partition: int,
+    offset: int,
+    settings: SessionSettings,
+    arrived: int | None = None,
+) -> Step:
     """Fold one event; deterministic, and bounded in memory by the settings.
 
     Args:
@@ -201,20 +244,24 @@ def advance(state: SessionState | None, event: Event, partition: int, offset: in
         partition: partition of the events topic.
         offset: offset in that partition.
         settings: idle time and bounds.
+        arrived: the broker's time of the record in milliseconds; None for the event's own.
 
     Returns:
         The next state (the same object when nothing changed), what became of the event, and whether it was late.
     """
     if state is not None and partition == state.partition and offset <= state.offset:
         return Step(state, Outcome.REPLAYED)
-    digest = event_digest(event.event_id)
-    if state is not None and digest in state.event_ids and not is_expired(state, event.time, settings):
+    arrived = event.time if arrived is None else arrived
+    digest, ids = event_ids.digest(event.event_id), remembered_ids(state, arrived, settings)
+    if state is not None and event_ids.holds(ids, digest):
         return Step(state, Outcome.DUPLICATE)
     base = _begin(state, event, partition, offset, settings)
+    is_foreign = _is_another_person(base, event)
     late = base.last_time - event.time > settings.idle_seconds * 1000
     keys = tuple(dict.fromkeys(item_key(event.tenant_id, item.item_id) for item in event.items))
     kind = _KINDS.get(event.event_name)
-    touches = () if kind is None or late else tuple((key, int(kind)) for key in keys)
+    touches = () if kind is None or late or is_foreign else tuple((key, int(kind)) for key in keys)
+    touched = 0 if kind is EventKind.REMOVE else len(touches)
     page_type, category, anchor = _page(base, event, keys)
     return Step(
         msgspec.structs.replace(
@@ -226,13 +273,14 @@ def advance(state: SessionState | None, event: Event, partition: int, offset: in
             page_type=page_type,
             category=category,
             anchor=anchor,
-            user_id=event.user_id or base.user_id,
+            user_id=base.user_id if is_foreign else event.user_id or base.user_id,
             page_view_id=event.page_view_id,
             pending=(base.pending + touches)[-settings.recent_events :],
-            touched=base.touched + (0 if kind is EventKind.REMOVE else len(touches)),
-            event_ids=(*base.event_ids, digest)[-settings.event_ids :],
+            event_ids=event_ids.added(ids, digest, settings.event_ids),
             experiment_ids=event.experiment_ids or base.experiment_ids,
-            **_facts(base, event, keys, settings.set_items),
+            touched=base.touched + touched,
+            arrived=max(base.arrived, arrived),
+            **({} if is_foreign else _facts(base, event, keys, settings.set_items)),
         ),
         Outcome.PROCESSED,
         late,

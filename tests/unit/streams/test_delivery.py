@@ -17,6 +17,7 @@ from monitoring.metrics import WorkerMetrics
 from streams.batch import Incoming
 from streams.contiguity import Contiguity
 from streams.delivery import Delivery, Work
+from streams.forgetting import Forgetting
 from streams.refresh import Refresher
 from streams.sessions import decode_state
 from tests.fakes import FakeCluster, FakeRanker, FakeSource, ManualClock, event_bytes, keys_of, view_of
@@ -154,9 +155,9 @@ class _Anything(Contiguity):
 class WithoutFence(Delivery):
     """Rule 2 removed: the state does not know what it has folded."""
 
-    def _state(self, key: bytes):  # type: ignore[no-untyped-def]
-        state = super()._state(key)
-        return state and msgspec.structs.replace(state, offset=-1, event_ids=())
+    def state(self, key: bytes):  # type: ignore[no-untyped-def]
+        state = super().state(key)
+        return state and msgspec.structs.replace(state, offset=-1, event_ids=b"")
 
 
 class WithoutOwnership(Delivery):
@@ -256,7 +257,7 @@ def test_a_removed_visitor_is_not_written_again_by_a_batch_in_flight() -> None:
         while len(cluster.of("changelog")) < 2:  # noqa: ASYNC110 - steps of the event loop are the clock here
             await asyncio.sleep(0)
         before = len(cluster.of("changelog"))
-        assert await worker.remove([(b"default|v", 0)]) == 1
+        assert await Forgetting(worker).erase([(b"default|v", 0)])
         states = [record.value for record in cluster.of("changelog")[before:]]
         assert None in states
         later = [decode_state(value).sequence for value in states[states.index(None) + 1 :] if value]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +11,9 @@ from contracts.events import Event, EventItem, Page
 from contracts.keys import item_key
 from contracts.settings import SessionSettings
 from contracts.tensors import EventKind
-from streams.sessions import Outcome, SessionState, advance, decode_state, encode_state, encoded, excluded
+from streams import event_ids
+from streams.event_ids import DIGEST_BYTES
+from streams.sessions import Outcome, SessionState, advance, at_rest, decode_state, encode_state, encoded, excluded
 
 SETTINGS = SessionSettings()
 START = 1_800_000_000_000
@@ -75,7 +78,7 @@ def test_memory_is_bounded(events: list[Event]) -> None:
         state = advance(state, each, 0, offset, small).state
         state = encoded(state, b"", 1, small)
         assert len(state.recent) <= 10
-        assert len(state.event_ids) <= 5
+        assert len(state.event_ids) <= 5 * DIGEST_BYTES
         assert max(len(state.cart), len(state.bought), len(state.dismissed)) <= 3
 
 
@@ -159,8 +162,109 @@ def test_an_event_without_a_page_leaves_the_page_as_it_was() -> None:
     assert (state.page_type, state.category) == ("category", "A > B")
 
 
-def test_the_state_of_a_long_session_is_about_a_kilobyte() -> None:
-    state = folded([event(n, items=(f"i{n}",)) for n in range(200)])
+def test_the_state_of_a_long_session_is_about_two_kilobytes_and_eight_bytes_for_each_event_id() -> None:
+    state = folded([event(n, items=(f"i{n}",)) for n in range(600)])
     state = encoded(state, b"\0" * 4 * (3 * 64 + 2), 1, SETTINGS)
-    assert len(encode_state(state)) < 2500
+    assert len(state.event_ids) == 8 * SETTINGS.event_ids
+    assert len(encode_state(state)) < 1600 + 8 * SETTINGS.event_ids
     assert msgspec.msgpack.decode(encode_state(state))
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=40), st.integers(0, 2**64 - 1))
+def test_a_digest_is_found_where_it_was_put_and_nowhere_else(numbers: list[int], other: int) -> None:
+    digests = [number.to_bytes(8, "little") for number in numbers]
+    packed = b""
+    for each in digests:
+        packed = event_ids.added(packed, each, 40)
+    assert all(event_ids.holds(packed, each) for each in digests)
+    assert event_ids.holds(packed, other.to_bytes(8, "little")) == (other in numbers)
+
+
+def test_a_digest_that_only_appears_across_two_others_is_not_held() -> None:
+    across = b"\2" * 4 + b"\3" * 4
+    assert not event_ids.holds(b"\1" * 4 + across + b"\4" * 4, across)
+    assert event_ids.holds(b"\1" * 4 + across + b"\4" * 4 + across, across)
+
+
+DAY = 86_400_000
+
+
+@pytest.mark.parametrize("was_swept", [False, True], ids=["not yet removed", "removed, ids at rest"])
+def test_a_repeated_event_is_recognised_for_a_day_whatever_became_of_its_session(was_swept: bool) -> None:
+    state = advance(None, event(1, "add_to_cart"), 0, 0, SETTINGS, START).state
+    state = decode_state(encode_state(at_rest(state))) if was_swept else state
+    assert advance(state, event(1, "add_to_cart"), 0, 1, SETTINGS, START + DAY).outcome is Outcome.DUPLICATE
+    step = advance(state, event(2, time=START + DAY), 0, 1, SETTINGS, START + DAY)
+    assert (step.outcome, step.state.sequence, step.state.cart) == (Outcome.PROCESSED, 1, ())
+    assert advance(step.state, event(1, "add_to_cart"), 0, 2, SETTINGS, START + DAY).outcome is Outcome.DUPLICATE
+    assert advance(state, event(1, "add_to_cart"), 0, 1, SETTINGS, START + DAY + 1).outcome is Outcome.PROCESSED
+
+
+def test_what_rests_knows_its_place_and_no_fact() -> None:
+    state = folded([event(1, "add_to_cart", user_id="u"), event(2, "purchase", ("b",))])
+    rest = at_rest(state)
+    assert rest.is_at_rest
+    assert advance(rest, event(9), 0, 1, SETTINGS).outcome is Outcome.REPLAYED
+    assert (rest.cart, rest.bought, rest.user_id, rest.pending, rest.session_id) == ((), (), None, (), "")
+    # A late event after the sweep begins a session; it does not go on with the empty one.
+    assert advance(rest, event(3, time=START - 5), 0, 2, SETTINGS).state.sequence == 1
+
+
+@given(events_strategy, st.data())
+def test_a_login_merges_the_anonymous_visit_wherever_it_comes_and_however_often(
+    events: list[Event], data: st.DataObject
+) -> None:
+    """The facts and the taste are those of the same events without it; only the person is known afterwards."""
+    start = min(each.time for each in events)
+    places = data.draw(st.lists(st.integers(0, len(events)), min_size=1, max_size=3))
+    merged = list(events)
+    for place in sorted(places, reverse=True):
+        # As old as the oldest, so that it is never the one that lets the session expire.
+        merged.insert(place, event(100, "login", (), start, user_id="u"))
+    patient = SessionSettings(idle_seconds=1e6)
+
+    def end(of: list[Event]) -> SessionState:
+        state = None
+        for offset, each in enumerate(of):
+            state = advance(state, each, 0, offset, patient).state
+        assert state is not None
+        return state
+
+    known, anonymous = end(merged), end(events)
+    assert known.user_id == "u"
+    for name in ("cart", "bought", "dismissed", "pending"):
+        assert getattr(known, name) == getattr(anonymous, name)
+    assert known.sequence == anonymous.sequence + 1  # counted once, however often it came
+
+
+def test_a_login_under_a_new_session_id_goes_on_with_the_anonymous_session() -> None:
+    state = folded([event(1, "add_to_cart", session_id="s1"), event(2, items=("b",), session_id="s1")])
+    login = event(3, "login", (), START + 10, session_id="s2", user_id="u")
+    state = advance(state, login, 0, 2, SETTINGS).state
+    assert (state.session_id, state.user_id, state.sequence, state.cart) == ("s2", "u", 3, (key("a"),))
+    assert [k for k, _ in state.pending] == [key("a"), key("b")]
+    straggler = advance(state, event(4, items=("c",), time=START + 5, session_id="s1"), 0, 3, SETTINGS).state
+    assert (straggler.session_id, straggler.pending[-1][0]) == ("s2", key("c"))
+
+
+def test_another_person_on_the_same_device_inherits_nothing() -> None:
+    state = folded([event(1, "add_to_cart", user_id="u"), event(2, "purchase", ("b",), user_id="u")])
+    other = advance(state, event(3, "login", (), START + 10, user_id="w"), 0, 2, SETTINGS).state
+    assert (other.user_id, other.cart, other.bought, other.pending, other.sequence) == ("w", (), (), (), 1)
+    straggler = advance(other, event(4, "add_to_cart", ("c",), START + 5, user_id="u"), 0, 3, SETTINGS)
+    assert straggler.outcome is Outcome.PROCESSED
+    assert (straggler.state.user_id, straggler.state.cart, straggler.state.pending) == ("w", (), ())
+
+
+@given(events_strategy, st.integers(-30 * DAY, 0))
+def test_a_replay_of_last_month_gives_the_sessions_that_it_gave_live(events: list[Event], shift: int) -> None:
+    """Sessions live by event time alone; only the ids count by the broker's clock, which goes on in both."""
+    moved = [msgspec.structs.replace(each, event_time=each.time + shift) for each in events]
+    live = then = None
+    for offset, (now, old) in enumerate(zip(events, moved, strict=True)):
+        live = advance(live, now, 0, offset, SETTINGS, START + offset).state
+        then = advance(then, old, 0, offset, SETTINGS, START + offset).state
+    assert live is not None
+    assert then is not None
+    back = {"last_time": then.last_time - shift, "started_time": then.started_time - shift}
+    assert msgspec.structs.replace(then, **back) == live
