@@ -19,6 +19,7 @@ from training.distributed import World
 from training.sessions.data import Dataset, Ints
 from training.sessions.encoder import EncoderRecipe, Sampler, SessionModel, batches, encoder_ranks, sampled_loss
 from training.sessions.metrics import summary
+from training.small.augment_sessions import Augment
 from training.tracking.board import Board
 from training.tracking.port import Silent, Tracker
 
@@ -53,6 +54,7 @@ def train_encoder(  # noqa: PLR0913 - those behind the star are for few callers
     *,
     tracker: Tracker | None = None,
     world: World | None = None,
+    augment: Augment | None = None,
 ) -> Progress:
     """Train, leaving `fit.pt` (best on the validation slice) and `final.pt` in the folder; goes on after a kill.
 
@@ -64,6 +66,7 @@ def train_encoder(  # noqa: PLR0913 - those behind the star are for few callers
         tick: called after each step and, with the figures, after each epoch, whose checkpoint is then written.
         tracker: told the figures of each epoch, after its checkpoint; by default TensorBoard in the folder.
         world: the processes that train together, each with this call; only the first of them writes and ticks.
+        augment: changes the sessions of each epoch; see `training.small.choice`.
 
     Raises:
         ConfigurationError: if the folder holds a training of another log or of another recipe.
@@ -74,6 +77,7 @@ def train_encoder(  # noqa: PLR0913 - those behind the star are for few callers
     seen = data.validation.pick(np.sort(sample))
     run = _Run(SessionModel(data.items, recipe), recipe, folder, fingerprint(data.fit, data.full), tick)
     run.share(world or World(), tracker or Board(folder / "tensorboard"))
+    run.augment = augment
     run.resume()
 
     def judge(model: SessionModel) -> dict[str, float]:
@@ -111,6 +115,7 @@ class _Run:
         self.state: dict[str, Any] | None = None
         self.world = World()
         self.tracker: Tracker = Silent()
+        self.augment: Augment | None = None
 
     def share(self, world: World, tracker: Tracker) -> None:
         """Train as one of several processes; all but the first keep silent."""
@@ -187,7 +192,8 @@ class _Run:
             sampler = Sampler(counts, self.recipe.negatives, rng)
             began, losses = (time.perf_counter(), time.process_time()), []
             self.model.train()
-            for block in batches(sessions, self.recipe.targets, rng):
+            seen = self.augment(sessions, rng) if self.augment else sessions
+            for block in batches(seen, self.recipe.targets, rng):
                 mine, weight = self._part(block)
                 loss = sampled_loss(self.model, mine, sampler) * weight
                 losses.append(self.world.total(descend(loss, optimizer, schedule, self.recipe.clip)))

@@ -1,4 +1,4 @@
-"""Changed copies of sessions that mean the same: crop, mask, reorder (CL4SRec, Xie et al., 2022). Pure but for the generator."""
+"""Changed copies of sessions that mean the same: crop, mask, reorder (CL4SRec, Xie et al., 2022); pure but for the draws."""
 
 from __future__ import annotations
 
