@@ -62,7 +62,8 @@ TOPICS: tuple[Topic, ...] = (
     Topic(ITEM_EMBEDDINGS, "compact", extra=_FAST_COMPACTION),
     Topic(PAGES, "compact,delete", DAY_MS, extra=_FAST_COMPACTION),
     Topic(DEAD_LETTERS, "delete", 28 * DAY_MS, extra=_HOURLY_SEGMENTS),
-    Topic(ERASURES, "compact", extra=_FAST_COMPACTION),
+    # A request names the visitor, so it leaves too.
+    Topic(ERASURES, "compact,delete", 7 * DAY_MS, extra=_FAST_COMPACTION),
     Topic(ERASURE_RECEIPTS, "compact"),
     # One partition: every ranker learns the same sessions in the same order.
     Topic(SESSIONS, "compact,delete", 7 * DAY_MS, extra=_FAST_COMPACTION, partitions=1),

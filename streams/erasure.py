@@ -1,7 +1,7 @@
 """One erasure request: everything that the worker keeps of a visitor is removed, then a receipt is written.
 
-The order makes it safe to do it again after a crash: state, ids, page and learned sessions first, the receipt second, the
-request's own tombstone last (its key is the visitor's id), and only then is the request acknowledged.
+The order makes it safe to do it again after a crash: state, ids, page and learned sessions first, then the receipt, and only
+then is the request acknowledged.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from contracts.erasures import (
     visitor_digest,
 )
 from contracts.errors import ContractError
-from contracts.topics import ERASURE_RECEIPTS, ERASURES, PAGES
+from contracts.topics import ERASURE_RECEIPTS, PAGES
 from streams.batch import Incoming
 from streams.forgetting import Forgetting
 from streams.ports import Clock, Record
@@ -76,7 +76,7 @@ class Eraser:
             BrokerUnavailable: something was not acknowledged; do it again.
         """
         key, partition = incoming.key, incoming.partition
-        if key is None or incoming.value is None:  # the tombstone of a request that was carried out
+        if key is None or incoming.value is None:  # the request was taken off the topic after it was carried out
             return True
         request = _request(incoming)
         end = await self.events.end(partition)
@@ -99,7 +99,6 @@ class Eraser:
         )
         log, prefix = self.forgetting.delivery.log, self.topic_prefix
         await log.write([Record(prefix + ERASURE_RECEIPTS, request.request_id.encode(), encode_erasure(receipt))])
-        await log.write([Record(prefix + ERASURES, key, None, partition)])
         return True
 
 
