@@ -18,10 +18,10 @@ help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: setup  ## Set up, start everything, and watch simulated shoppers change their pages live (Ctrl-C ends it)
-	@$(BIN)/vitrine run $(ARGS)
+	@$(BIN)/vitrine run $(if $(SECURE),--secure) $(ARGS)
 
-up: setup  ## Start everything in the background; ARGS="--workers 2" for more workers
-	@$(BIN)/vitrine up $(ARGS)
+up: setup  ## Start everything in the background; SECURE=1 with TLS, passwords and access rules; ARGS="--workers 2"
+	@$(BIN)/vitrine up $(if $(SECURE),--secure) $(ARGS)
 
 down:  ## Stop what `make up` started
 	@$(BIN)/vitrine down

@@ -26,7 +26,9 @@ from contracts.settings import ROOT, KafkaSettings, Settings, resolve
 from contracts.topics import CATALOG, EVENTS, PAGES
 from stack import control
 from stack.environment import child_environment
+from stack.principals import Role
 from stack.process import Child
+from stack.security import as_role
 
 _FRAMES_PER_SECOND = 5
 _POLL_MS = 100
@@ -98,6 +100,7 @@ class LiveDemo:
 
     def __init__(self, settings: Settings, *, rate: float, seconds: float | None, seed: int) -> None:
         self._settings = settings
+        self._own = as_role(settings, Role.OPERATOR)  # reads all topics and publishes, but is no administrator
         self._rate = rate
         self._seconds = seconds if seconds is not None else float("inf")
         self._seed = seed
@@ -127,11 +130,11 @@ class LiveDemo:
         return start(self._settings, self._console).addresses
 
     def _show(self, addresses: dict[str, str]) -> None:
-        count = ensure_demo_shop(self._settings, self._console)
+        count = ensure_demo_shop(self._own, self._console)
         self._console.print(f"{count} products are recommendable; the shoppers come in")
         story = Story(time.monotonic)
         crowd = self._crowd()
-        with Feed(self._settings.kafka, story) as feed:
+        with Feed(self._own.kafka, story) as feed:
             crowd.start()
             try:
                 self._watch(feed, story, addresses)
@@ -152,4 +155,4 @@ class LiveDemo:
         rate, count, seed = str(self._rate), str(_SHOPPERS), str(self._seed)
         command = [sys.executable, "-m", "cli", "shop", "--rate", rate, "--count", count, "--seed", seed, "--no-catalog"]
         log_file = resolve(self._settings.stack.var) / "log" / "shoppers.log"
-        return Child("shoppers", command, child_environment(self._settings), log_file, ROOT)
+        return Child("shoppers", command, child_environment(self._own), log_file, ROOT)

@@ -19,6 +19,10 @@ Workers = Annotated[
     int | None,
     typer.Option("--workers", min=0, help="How many event workers share the partitions (VITRINE_STACK__WORKERS)."),
 ]
+Secure = Annotated[
+    bool,
+    typer.Option("--secure", help="Everybody signs in at the broker, over TLS, with least rights (VITRINE_STACK__SECURE)."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -29,19 +33,22 @@ def register(app: typer.Typer) -> None:
     app.command()(run)
 
 
-def up(workers: Workers = None) -> None:
+def up(workers: Workers = None, *, secure: Secure = False) -> None:
     """Start Kafka, Triton, the workers, the gateway and Prometheus in the background.
 
     Returns when everything is healthy and prints the addresses. A second `vitrine up` says that it is up already.
 
     Data, logs and run files lie under var/ (VITRINE_STACK__VAR). To use a Kafka cluster of your own instead of the
     embedded broker, name it: VITRINE_KAFKA__BOOTSTRAP_SERVERS=kafka1:9092,kafka2:9092 vitrine up
+
+    With --secure a command names who it is by a settings file that the start wrote, for example
+    VITRINE_CONFIG=var/security/operator.toml vitrine dlq list; see docs/security.md.
     """
     from rich.console import Console
 
     from stack import control
 
-    settings = _settings(workers)
+    settings = _settings(workers, secure=secure)
     console = Console()
     now = control.status(settings)
     if now.up:
@@ -92,6 +99,8 @@ def run(
     rate: Annotated[float, typer.Option(min=0.1, help="Events per second of all simulated shoppers together.")] = 20.0,
     seconds: Annotated[float | None, typer.Option(min=1, help="End by itself after this time; else Ctrl-C ends it.")] = None,
     seed: Annotated[int, typer.Option(help="Of the simulated shoppers.")] = 7,
+    *,
+    secure: Secure = False,
 ) -> None:
     """Start everything, let simulated shoppers in, and watch one shopper's page change after each click.
 
@@ -100,7 +109,7 @@ def run(
     """
     from cli.live import LiveDemo
 
-    LiveDemo(_settings(workers), rate=rate, seconds=seconds, seed=seed).run()
+    LiveDemo(_settings(workers, secure=secure), rate=rate, seconds=seconds, seed=seed).run()
 
 
 def start(settings: Settings, console: Console) -> Status:
@@ -133,9 +142,11 @@ def show(console: Console, now: Status) -> None:
         console.print(f"[yellow]{note}[/]")
 
 
-def _settings(workers: int | None) -> Settings:
+def _settings(workers: int | None, *, secure: bool = False) -> Settings:
     from contracts.settings import Settings
     from stack.environment import overridden
 
     settings = Settings()
-    return settings if workers is None else overridden(settings, {"stack": {"workers": workers}})
+    if workers is not None:
+        settings = overridden(settings, {"stack": {"workers": workers}})
+    return overridden(settings, {"stack": {"secure": True}}) if secure else settings

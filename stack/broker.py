@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import shutil
 import socket
+import ssl
 import struct
 import subprocess
 import time
 import uuid
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -16,12 +18,15 @@ from contracts.errors import BrokerUnavailable, ConfigurationError
 from contracts.settings import ROOT, Settings, resolve
 from stack.addresses import LOOPBACK, Address, parse_address
 from stack.environment import child_environment
+from stack.principals import SUPER_USERS, Role
 from stack.process import Child
+from stack.security import BROKER_NAME, keys_of, write_private
 
 LIBS = ROOT / "var" / "kafka" / "libs"  # filled by `make setup` from stack/kafka/pom.xml
 _LOG4J = ROOT / "stack" / "kafka" / "log4j2.properties"
 ADDRESS_SETTING = "VITRINE_KAFKA__BOOTSTRAP_SERVERS"
 CONTROLLER_SETTING = "VITRINE_STACK__CONTROLLER_PORT"
+SECURE_DATA = "data-secure"
 
 _SERVER = """\
 # Written at every start by stack/broker.py.
@@ -29,9 +34,9 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://{address},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://{address}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=CLIENTS://{address},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=CLIENTS://{address}
+inter.broker.listener.name=CLIENTS
 log.dirs={data}
 num.partitions={partitions}
 auto.create.topics.enable=false
@@ -56,6 +61,25 @@ log.cleaner.dedupe.buffer.size=16777216
 num.network.threads=2
 num.io.threads=4
 """
+_OPEN = "listener.security.protocol.map=CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT\n"
+# Clients sign in with SCRAM inside TLS; the controller takes only the broker's own certificate. SCRAM is no choice there, since
+# its credentials lie in the very log that the controller keeps.
+_SECURE = """\
+listener.security.protocol.map=CLIENTS:SASL_SSL,CONTROLLER:SSL
+sasl.enabled.mechanisms=SCRAM-SHA-512
+sasl.mechanism.inter.broker.protocol=SCRAM-SHA-512
+listener.name.clients.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required \
+username="broker" password="{password}";
+ssl.enabled.protocols=TLSv1.3
+ssl.keystore.type=PEM
+ssl.keystore.location={keystore}
+ssl.truststore.type=PEM
+ssl.truststore.location={truststore}
+listener.name.controller.ssl.client.auth=required
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+allow.everyone.if.no.acl.found=false
+super.users={super_users}
+"""
 
 
 def is_embedded(settings: Settings) -> bool:
@@ -69,16 +93,29 @@ def new_cluster_id() -> str:
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
-def format_storage(properties: Path, cluster_id: str) -> None:
+def format_storage(properties: Path, cluster_id: str, passwords: Mapping[str, str] | None = None) -> None:
     """Format the data folder that a `server.properties` names.
+
+    Args:
+        properties: the file.
+        cluster_id: see `new_cluster_id`.
+        passwords: of SCRAM-SHA-512 users that are to exist from the start, by name.
 
     Raises:
         ConfigurationError: if Kafka's tool refuses, with its words.
     """
     # With "=", since an id may begin with a dash and would then be taken for another option.
-    tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "--config", str(properties)]
-    command = [*_java("-Xmx128m", "-XX:TieredStopAtLevel=1"), *tool]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    tool = ["format", f"--cluster-id={cluster_id}", "--config", str(properties)]
+    for name, password in (passwords or {}).items():
+        tool += ["--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]"]
+    # The tool reads its arguments from a file, since everybody on the machine may read those of a process.
+    arguments = properties.with_name(".format")
+    write_private(arguments, "\n".join(tool))
+    command = [*_java("-Xmx128m", "-XX:TieredStopAtLevel=1"), "kafka.tools.StorageTool", f"@{arguments}"]
+    try:
+        finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    finally:
+        arguments.unlink()
     if finished.returncode != 0:
         said = finished.stderr.strip() or finished.stdout.strip()
         message = f"Kafka's storage could not be formatted by {properties}: {said}"
@@ -86,34 +123,54 @@ def format_storage(properties: Path, cluster_id: str) -> None:
 
 
 class Broker:
-    """Prepares the broker's files and its process; data in `<stack.var>/kafka`."""
+    """Prepares the broker's files and its process; data in `<stack.var>/kafka`.
+
+    A secure broker keeps data of its own: who may sign in is written when the folder is formatted.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.address = parse_address(settings.kafka.bootstrap_servers, ADDRESS_SETTING)
         self.controller = Address("127.0.0.1", settings.stack.controller_port)
         self._settings = settings
         self._var = resolve(settings.stack.var)
-        self._data = self._var / "kafka" / "data"
+        self._keys = keys_of(settings) if settings.stack.secure else None
+        self._data = self._var / "kafka" / ("data" if self._keys is None else SECURE_DATA)
         self._properties = self._var / "kafka" / "server.properties"
 
     def prepare(self) -> None:
         """Write the configuration and, the first time, format the data folder.
 
         Raises:
-            ConfigurationError: no Java, or the jars were not fetched.
+            ConfigurationError: no Java, the jars were not fetched, or the passwords of existing data are gone.
         """
         self._properties.parent.mkdir(parents=True, exist_ok=True)
-        self._properties.write_text(
-            _SERVER.format(
-                address=self.address,
-                controller_port=self.controller.port,
-                data=self._data,
-                partitions=self._settings.kafka.partitions,
-            )
+        is_formatted = (self._data / "meta.properties").exists()
+        server = _SERVER.format(
+            address=self.address,
+            controller_port=self.controller.port,
+            data=self._data,
+            partitions=self._settings.kafka.partitions,
         )
-        if (self._data / "meta.properties").exists():
-            return
-        format_storage(self._properties, new_cluster_id())
+        if self._keys is not None:
+            if is_formatted and not self._keys.password_file(Role.BROKER).exists():
+                message = f"{self._data} was made with passwords that are not in {self._keys.folder} any more: delete that data"
+                raise ConfigurationError(message)
+            self._keys.ensure(sorted({"localhost", "127.0.0.1", self.address.host}))
+            self._keys.write_configs(self._settings.kafka)
+        write_private(self._properties, server + self._protection())
+        if not is_formatted:
+            passwords = {} if self._keys is None else {str(role): self._keys.password(role) for role in Role}
+            format_storage(self._properties, new_cluster_id(), passwords)
+
+    def _protection(self) -> str:
+        if self._keys is None:
+            return _OPEN
+        return _SECURE.format(
+            password=self._keys.password(Role.BROKER),
+            keystore=self._keys.broker,
+            truststore=self._keys.authority,
+            super_users=";".join([*(f"User:{role}" for role in SUPER_USERS), f"User:CN={BROKER_NAME}"]),
+        )
 
     def child(self) -> Child:
         """The process, not started."""
@@ -127,11 +184,17 @@ class Broker:
         # ApiVersions v0: size, api key 18, version 0, correlation id, null client id.
         request = struct.pack(">ihhih", 10, 18, 0, 1, -1)
         try:
-            with closing(socket.create_connection(self.address, timeout_seconds)) as connection:
+            with closing(socket.create_connection(self.address, timeout_seconds)) as plain, self._secured(plain) as connection:
                 connection.sendall(request)
                 return len(connection.recv(8)) > 0
         except OSError:
             return False
+
+    def _secured(self, connection: socket.socket) -> socket.socket:
+        if self._keys is None:
+            return connection
+        context = ssl.create_default_context(cafile=self._keys.authority)
+        return context.wrap_socket(connection, server_hostname=self.address.host)
 
     def wait_until_answering(self, child: Child, patience_seconds: float = 60.0) -> None:
         """Poll until the broker answers.
@@ -161,4 +224,5 @@ def _java(*options: str) -> list[str]:
 
 def remove_data(var: Path) -> None:
     """Forget everything that the embedded broker of this var folder kept."""
-    shutil.rmtree(resolve(var) / "kafka" / "data", ignore_errors=True)
+    for name in ("data", SECURE_DATA):
+        shutil.rmtree(resolve(var) / "kafka" / name, ignore_errors=True)
