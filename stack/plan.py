@@ -13,11 +13,13 @@ from contracts.settings import ROOT, GatewaySettings, Settings, resolve
 from stack import broker, scrape, triton
 from stack.addresses import Address, free_port, parse_address, require_free
 from stack.canary import Canary, KnownAnswer
-from stack.declaration import declare_topics
+from stack.declaration import declare as declare_all
 from stack.environment import child_environment, overridden
 from stack.health import HealthRule
 from stack.keeper import Service
+from stack.principals import Role
 from stack.process import Child
+from stack.security import as_role
 from streams.inference import InferenceClient
 
 WORKER_SETTING = "VITRINE_WORKER__METRICS_ADDRESS"
@@ -103,7 +105,7 @@ class Planner:
     def _add_kafka(self) -> None:
         self._addresses["broker"] = self._settings.kafka.bootstrap_servers
         if not broker.is_embedded(self._settings):
-            declare_topics(self._settings.kafka)
+            declare_all(self._settings)
             return
         kafka = broker.Broker(self._settings)
         self._reserved += [(kafka.address, broker.ADDRESS_SETTING), (kafka.controller, broker.CONTROLLER_SETTING)]
@@ -111,7 +113,7 @@ class Planner:
         async def is_well() -> bool:
             return await asyncio.to_thread(kafka.is_answering)
 
-        declare = lambda: declare_topics(self._settings.kafka)  # noqa: E731 - a name for one line
+        declare = lambda: declare_all(self._settings)  # noqa: E731 - a name for one line
         self._services.append(
             Service(_KAFKA, kafka.child, is_well, _BROKER_RULE, prepare=kafka.prepare, ready=declare, term_seconds=10.0)
         )
@@ -123,7 +125,7 @@ class Planner:
         self._targets["model"] = {_TRITON: settings.monitoring.model_metrics_address}
         if not settings.stack.triton:
             return
-        server = triton.TritonServer(settings)
+        server = triton.TritonServer(as_role(settings, Role.RANKER))
         model = parse_address(settings.monitoring.model_metrics_address, MODEL_SETTING)
         self._reserved += [*server.addresses(), (model, MODEL_SETTING)]
         self._addresses |= {"triton_metrics": str(server.metrics), "model_metrics": str(model)}
@@ -163,7 +165,8 @@ class Planner:
                 "metrics_address": str(address),
                 "data_dir": resolve(self._settings.stack.var) / name,
             }
-            settings = overridden(self._settings, {"worker": own})
+            principal = Role.WORKER if role == "events" else Role.CATALOG
+            settings = overridden(as_role(self._settings, principal), {"worker": own})
             self._reserved.append((address, WORKER_SETTING))
             self._addresses[name] = str(address)
             self._targets.setdefault("worker" if role == "events" else "catalog", {})[name] = str(address)
@@ -177,6 +180,7 @@ class Planner:
         self._reserved.append((Address(settings.gateway.host, settings.gateway.port), GATEWAY_SETTING))
         self._addresses["gateway"] = f"http://{reachable}"
         self._targets["gateway"] = {"gateway": str(reachable)}
+        settings = as_role(settings, Role.GATEWAY)
         self._services.append(self._python("gateway", "gateway", settings, str(reachable), _GATEWAY_RULE, 3))
 
     def _add_prometheus(self) -> None:
