@@ -10,8 +10,11 @@ import typer
 from cli.train_commands import TRAIN
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from training.sessions.data import Dataset
     from training.sessions.encoder import EncoderRecipe
+    from training.small.choice import Choice
 
 EVALUATE = typer.Typer(help="Next-item quality of your own log, ours beside the baselines.", no_args_is_help=True)
 _SESSION_K, _HISTORY_K = 20, 10
@@ -47,6 +50,23 @@ def _folder(checkpoints: Path | None, data: Dataset, recipe: EncoderRecipe) -> P
     return resolve(checkpoints) if checkpoints else resolve(Settings().stack.var) / "sessions" / data.name / recipe.label
 
 
+def _choice(data: Dataset, recipe: EncoderRecipe, console: Console) -> Choice:
+    """The recipe for this log; on a small one augmentation is tried first."""
+    from training.small.choice import fitted_to
+
+    with console.status("looking whether augmentation helps"):
+        choice = fitted_to(data, recipe)
+    if choice.plain is not None and choice.augmented is not None:
+        verdict = "used" if choice.augment else "not used"
+        console.print(
+            f"small log: steps of {choice.recipe.targets} targets; augmentation {verdict}, mean 1/rank on the validation slice "
+            f"{choice.augmented:.4f} with it, {choice.plain:.4f} without",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return choice
+
+
 def _train(data: Dataset, recipe: EncoderRecipe, checkpoints: Path | None, k: int, threads: int) -> None:
     import torch
     from rich.console import Console
@@ -55,9 +75,11 @@ def _train(data: Dataset, recipe: EncoderRecipe, checkpoints: Path | None, k: in
     from training.sessions.encoder_training import train_encoder
 
     torch.set_num_threads(threads)
-    console, folder = Console(), _folder(checkpoints, data, recipe)
+    console = Console()
+    choice = _choice(data, recipe, console)
+    folder = _folder(checkpoints, data, choice.recipe)
     with bars(console) as tick:
-        progress = train_encoder(data, folder, recipe, k, tick)
+        progress = train_encoder(data, folder, choice.recipe, k, tick, augment=choice.augment)
     for number, row in enumerate(progress.curve, start=1):
         words = ", ".join(
             f"{name} {value:.4f}" for name, value in row.items() if isinstance(value, float) and name != "seconds"
@@ -76,13 +98,17 @@ def _evaluate(data: Dataset, recipe: EncoderRecipe, checkpoints: Path | None, k:
 
     from benchmarks.machine import describe
     from benchmarks.quality_report import bars, table
+    from training.sessions.encoder_training import train_encoder
     from training.sessions.evaluate import run
 
     torch.set_num_threads(threads)
     console, about = Console(), describe() | {"threads": threads}
     out.parent.mkdir(parents=True, exist_ok=True)
+    choice = _choice(data, recipe, console)
+    folder = _folder(checkpoints, data, choice.recipe)
     with bars(console) as tick:
-        figures = run(data, _folder(checkpoints, data, recipe), recipe, k, tick)
+        train_encoder(data, folder, choice.recipe, k, tick, augment=choice.augment)
+        figures = run(data, folder, choice.recipe, k, tick)
     out.write_text(json.dumps({"machine": about, **figures}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     console.print(table(figures))
     console.print(f"written: {out}", soft_wrap=True)
@@ -108,8 +134,9 @@ def train_sessions(  # noqa: PLR0917 - one parameter an option
 
         430<TAB>12 7 7
 
-    The last tenth of the training sessions stops the training early; then the encoder learns from that tenth too. The same
-    command goes on where a kill ended it. `vitrine evaluate sessions` with the same options measures what was trained;
+    The last tenth of the training sessions stops the training early; then the encoder learns from that tenth too. A small log
+    (below 10,000 targets) is trained in smaller steps, and on cropped, masked and reordered sessions too if short trials show
+    on that tenth that they help. The same command goes on where a kill ended it. `vitrine evaluate sessions` with the same options measures what was trained;
     docs/models.md tells what of it is served.
     """
     from training.sessions.data import read_sessions

@@ -15,6 +15,8 @@ from training.small.tuning import Tuning, epochs_for, tune
 SMALL = 10_000
 """Targets in the training part below which a log is small."""
 STEPS = 300
+"""Steps that a training of a small log aims at."""
+TRIAL = 120
 """Steps of a trial."""
 SEEDS = 2
 
@@ -63,7 +65,7 @@ def _value(data: Dataset, recipe: EncoderRecipe, augment: Augment | None) -> flo
     for seed in range(recipe.seed, recipe.seed + SEEDS):
         torch.manual_seed(seed)
         model = SessionModel(data.items, recipe)
-        epochs = epochs_for(targets, recipe.targets, STEPS)
+        epochs = epochs_for(targets, recipe.targets, TRIAL)
         how = Tuning(epochs, targets=recipe.targets, learning_rate=recipe.learning_rate, patience=10, seed=seed)
         tune(model, data.fit, how, augment, judge)
         values.append(judge(model))
