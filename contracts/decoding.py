@@ -7,13 +7,27 @@ from typing import TypeVar
 
 import msgspec
 
-from contracts.errors import ContractError, InvalidField, MalformedEvent, OversizedMessage, UnknownVersion
+from contracts.errors import (
+    ContractError,
+    InvalidField,
+    MalformedEvent,
+    NestedTooDeep,
+    NotFinite,
+    OutOfLength,
+    OutOfRange,
+    OversizedMessage,
+    UnknownVersion,
+)
 
 T = TypeVar("T")
 
 MAX_MESSAGE_BYTES = 262_144
 MAX_DEPTH = 16
 _AT_PATH = re.compile(r"^(?P<message>.*?)(?: - at `(?P<path>[^`]+)`)?$", re.DOTALL)
+
+_BOUND = re.compile(r"^Expected `[^`]+` (?:>=|<=|>|<) ")
+_TEXT = re.compile(rb'"(?:\\.|[^"\\])*"')
+_NOT_FINITE = re.compile(rb"[:\[,]\s*[-+]?(?:NaN|Infinity|inf|nan)\b")
 
 
 def check_version(schema_version: str, major: str = "1") -> None:
@@ -54,9 +68,12 @@ def decode(decoder: msgspec.json.Decoder[T], value: bytes | None) -> T:
     """Decode one Kafka value.
 
     Raises:
-        OversizedMessage: more than `MAX_MESSAGE_BYTES` or nested deeper than `MAX_DEPTH`.
+        OversizedMessage: more than `MAX_MESSAGE_BYTES`.
+        NestedTooDeep: nested deeper than `MAX_DEPTH`.
         MalformedEvent: empty, not UTF-8, not JSON.
-        InvalidField: JSON of the wrong shape; `path` names the field.
+        NotFinite: JSON but for a NaN or an infinity.
+        OutOfLength, OutOfRange: a value beyond its bounds; `path` names the field.
+        InvalidField: JSON of another wrong shape; `path` names the field.
     """
     if not value:
         message = "the value is empty, expected a JSON object"
@@ -66,20 +83,32 @@ def decode(decoder: msgspec.json.Decoder[T], value: bytes | None) -> T:
         raise OversizedMessage(message)
     if value.count(b"[") + value.count(b"{") > MAX_DEPTH and _too_deep(value):
         message = f"the value is nested deeper than {MAX_DEPTH} levels"
-        raise OversizedMessage(message)
+        raise NestedTooDeep(message)
     try:
         return decoder.decode(value)
     except ContractError:
         raise
     except msgspec.ValidationError as error:
-        match = _AT_PATH.match(str(error))
-        path = match["path"] if match and match["path"] else "$"
-        text = match["message"] if match else str(error)
-        missing = re.search(r"missing required field `(\w+)`", text)
-        if missing:
-            path = f"{path}.{missing[1]}"
-        message = f"{path}: {text}"
-        raise InvalidField(message, path=path) from error
+        raise _invalid(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if _NOT_FINITE.search(_TEXT.sub(b'""', value)):
+            message = f"the value holds NaN or an infinity, which JSON does not know: {error}"
+            raise NotFinite(message) from error
         message = f"the value is not UTF-8 JSON: {error}"
         raise MalformedEvent(message) from error
+
+
+def _invalid(said: str) -> InvalidField:
+    """What msgspec said as the error of the tree that they mean."""
+    match = _AT_PATH.match(said)
+    path = match["path"] if match and match["path"] else "$"
+    text = match["message"] if match else said
+    missing = re.search(r"missing required field `(\w+)`", text)
+    if missing:
+        path = f"{path}.{missing[1]}"
+    kind = InvalidField
+    if " of length " in text:
+        kind = OutOfLength
+    elif _BOUND.search(text) or text == "Number out of range":
+        kind = OutOfRange
+    return kind(f"{path}: {text}", path=path)

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from contracts.decoding import check_version, decode
-from contracts.errors import InvalidField
+from contracts.errors import InvalidField, NotFinite, OutOfRange
 
 EventName = Literal[
     # GA4 recommended events
@@ -134,7 +134,7 @@ def _millis(text: str) -> int:
     millis = int(moment.timestamp() * 1000)
     if not 0 <= millis <= _YEAR_2100:
         message = f"$.event_time: {text[:64]!r} is outside the years 1970 to 2100"
-        raise InvalidField(message, path="$.event_time")
+        raise OutOfRange(message, path="$.event_time")
     return millis
 
 
@@ -150,7 +150,7 @@ def decode_event(value: bytes | None) -> Event:
         event = msgspec.structs.replace(event, event_time=_millis(event.event_time))
     if event.event_value is not None and not math.isfinite(event.event_value):
         message = "$.event_value: expected a finite number"
-        raise InvalidField(message, path="$.event_value")
+        raise NotFinite(message, path="$.event_value")
     return event
 
 

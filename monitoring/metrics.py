@@ -9,7 +9,7 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
-from contracts.errors import ContractError
+from contracts.errors import contract_codes
 from contracts.events import PageType
 from contracts.recommendations import FallbackReason
 
@@ -28,11 +28,6 @@ def _from_zero(counter: Counter, *labels: Iterable[str]) -> Counter:
     for values in product(*labels):
         counter.labels(*values)
     return counter
-
-
-def _dead_letter_codes() -> list[str]:
-    """Codes of all errors that make a dead letter."""
-    return sorted({ContractError.code, *(error.code for error in ContractError.__subclasses__())})
 
 
 @dataclass(frozen=True)
@@ -77,7 +72,7 @@ class WorkerMetrics:
             ),
             dead_letters=_from_zero(
                 Counter("vitrine_dead_letters_total", "Records kept as dead letters", ["reason"], registry=registry),
-                _dead_letter_codes(),
+                contract_codes(),
             ),
             late=Counter(
                 "vitrine_late_events_total", "Events older than their session by more than the idle time", registry=registry

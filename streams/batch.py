@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from contracts.errors import ContractError, InvalidField
+from contracts.errors import ClockSkew, ContractError, WrongKey
 from contracts.events import Event, decode_event
 from contracts.keys import message_key
 from contracts.settings import SessionSettings
@@ -95,10 +95,10 @@ def read(incoming: Incoming) -> Event:
     if incoming.key != key:
         shown = (incoming.key or b"").decode("utf-8", "replace")[:200]
         message = f"the message key is {shown!r}, expected tenant_id|visitor_id = {key.decode()!r}"
-        raise InvalidField(message, path="key")
+        raise WrongKey(message, path="key")
     if event.time > incoming.timestamp + FUTURE_LIMIT_MS:
         message = f"$.event_time: {event.time} is more than an hour after the broker's {incoming.timestamp}"
-        raise InvalidField(message, path="$.event_time")
+        raise ClockSkew(message, path="$.event_time")
     return event
 
 

@@ -144,8 +144,8 @@ def test_two_visitors_never_mix() -> None:
         (b'{"event_id":"e"}', "invalid_field", "$.event_name"),
         (b"x" * 300_000, "oversized", "$"),
         (event_bytes("v", 1, NOW, schema_version="2-0-0")[1], "unknown_version", "$.schema_version"),
-        (event_bytes("other", 1, NOW)[1], "invalid_field", "key"),
-        (event_bytes("v", 1, NOW + 4_000_000)[1], "invalid_field", "$.event_time"),
+        (event_bytes("other", 1, NOW)[1], "wrong_key", "key"),
+        (event_bytes("v", 1, NOW + 4_000_000)[1], "clock_skew", "$.event_time"),
     ],
 )
 def test_a_broken_event_becomes_a_dead_letter_with_its_reason_and_bytes(value: bytes, code: str, path: str) -> None:
