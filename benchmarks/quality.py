@@ -1,7 +1,8 @@
 """`python -m benchmarks.quality`: recommendation quality beside baselines and published figures; JSON and a picture.
 
-Each set is trained with one recipe, from its own training part only, and its test part is ranked once over all items. A
-set's figures replace its older ones in the result file; the other sets stay. Trainings go on where a kill ended them.
+Each set is trained with one recipe, from its own training part only, and its test part is ranked once over all items. Small
+sets are trained with several seeds; their figures are means with a spread. A set's figures replace its older ones in the
+result file; the other sets stay. Trainings go on where a kill ended them.
 """
 
 from __future__ import annotations
@@ -21,9 +22,14 @@ from rich.console import Console
 from benchmarks import machine, quality_picture, quality_report
 from contracts.errors import VitrineError
 from contracts.settings import ROOT, resolve
+from training.sessions.baselines import baselines
 from training.sessions.data import Dataset, read_histories, read_sessions
 from training.sessions.encoder import EncoderRecipe
+from training.sessions.encoder_training import Tick
 from training.sessions.evaluate import run
+from training.sessions.peers.run import peers
+from training.sessions.peers.sasrec import SasrecRecipe
+from training.sessions.seeds import of_seeds
 
 RESULTS = Path(__file__).parent / "results"
 OURS = "blend"
@@ -39,6 +45,7 @@ class Wanted:
         k: cut-off.
         goals: least value by metric.
         source: whose figures the goals are.
+        seeds: of the runs whose mean counts.
     """
 
     path: str
@@ -46,6 +53,7 @@ class Wanted:
     k: int
     goals: dict[str, float]
     source: str
+    seeds: tuple[int, ...] = (0,)
 
 
 _ABOVE_SGNN = "above SGNN-HN (Pan et al., 2020)"
@@ -58,6 +66,7 @@ SETS = {
         10,
         {"recall@10": 0.1008, "ndcg@10": 0.0611},
         "BSARec (Shin et al., 2024)",
+        (0, 1, 2),
     ),
 }
 
@@ -84,12 +93,46 @@ def merged(target: Path, name: str, figures: dict[str, Any]) -> dict[str, Any]:
     return {"sets": {known: sets[known] for known in SETS if known in sets}}
 
 
+def measured(
+    wanted: Wanted, recipes: list[EncoderRecipe], checkpoints: Path, epochs: int, minutes: float, tick: Tick
+) -> dict[str, Any]:
+    """Figures of all models on a set: each baseline and peer once, ours once a seed.
+
+    Args:
+        wanted: the set.
+        recipes: one a seed.
+        checkpoints: folder of all trainings.
+        epochs: of SASRec; 0 leaves the peers out.
+        minutes: of processor time after which SASRec begins no further epoch.
+        tick: told how far each stage is.
+    """
+    data = wanted.read(data_folder() / wanted.path)
+    home = resolve(checkpoints) / data.name
+    others, about = baselines(data, tick), {}
+    if epochs:
+        found = peers(data, home / "peers", SasrecRecipe(epochs=epochs), minutes, tick)
+        others |= {name: peer.ranks for name, peer in found.items()}
+        about = {name: {"processor_minutes": round(peer.minutes, 2), "epochs": peer.epochs} for name, peer in found.items()}
+    runs = []
+    for recipe in recipes:
+        figures = run(data, home / recipe.label, recipe, wanted.k, tick, others)
+        runs.append(figures)
+    return {**of_seeds(runs), "peers": about}
+
+
 def main(  # noqa: PLR0913, PLR0917 - one parameter an option
     only: Annotated[list[str] | None, typer.Option(help=f"One of {', '.join(SETS)}; may be repeated. All by default.")] = None,
     fewest: Annotated[int | None, typer.Option(min=1, help="Epochs of the encoder on a large log.")] = None,
     most: Annotated[int | None, typer.Option(min=1, help="Epochs of the encoder on a small log, at most.")] = None,
     refit: Annotated[int | None, typer.Option(min=0, help="Epochs over all training sessions that follow.")] = None,
-    seed: Annotated[int, typer.Option(help="Of weights, order and draws.")] = 0,
+    seed: Annotated[
+        list[int] | None,
+        typer.Option(help="Of weights, order and draws; may be repeated. By default 0, and for beauty 0, 1, 2."),
+    ] = None,
+    peer_epochs: Annotated[int, typer.Option(min=0, help="Epochs of SASRec; 0 leaves SASRec and implicit out.")] = 8,
+    peer_minutes: Annotated[
+        float, typer.Option(min=0, help="Processor minutes after which SASRec begins no further epoch.")
+    ] = 10,
     threads: Annotated[int, typer.Option(min=1, help="Threads that torch uses.")] = 1,
     checkpoints: Annotated[Path, typer.Option(help="Folder of checkpoints and TensorBoard curves.")] = Path("var/sessions"),
     out: Annotated[Path, typer.Option(help="Result file; the picture lies beside it.")] = RESULTS / "quality.json",
@@ -100,7 +143,6 @@ def main(  # noqa: PLR0913, PLR0917 - one parameter an option
     if unknown:
         message = f"{', '.join(sorted(unknown))}, expected some of {', '.join(SETS)}"
         raise typer.BadParameter(message, param_hint="--only")
-    recipe = EncoderRecipe.chosen(fewest, most, refit, seed)
     torch.set_num_threads(threads)
     for name in only or SETS:
         wanted = SETS[name]
@@ -111,10 +153,9 @@ def main(  # noqa: PLR0913, PLR0917 - one parameter an option
             )
             continue
         about = machine.describe() | {"threads": threads}
-        data = wanted.read(path)
-        folder = resolve(checkpoints) / data.name / recipe.label
+        recipes = [EncoderRecipe.chosen(fewest, most, refit, number) for number in seed or wanted.seeds]
         with quality_report.bars(console) as tick:
-            figures = run(data, folder, recipe, wanted.k, tick)
+            figures = measured(wanted, recipes, checkpoints, peer_epochs, peer_minutes, tick)
         result = merged(out, name, {"machine": about, **compared(figures, wanted)})
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -12,13 +12,16 @@ from matplotlib import pyplot as plt
 
 _COLOURS = {
     "popularity": "#cfd6dc",
+    "ALS (implicit)": "#cfd6dc",
+    "item-KNN (implicit)": "#b3bec7",
     "item-KNN": "#b3bec7",
     "SR": "#9aa5b1",
-    "V-SKNN": "#7d8a97",
+    "V-SKNN": "#9aa5b1",
+    "SASRec": "#7d8a97",
     "encoder": "#3f7cac",
     "blend": "#c8443f",
 }
-"""Models in the order of their bars: baselines, then ours."""
+"""Models in the order of their bars, from below: baselines and peers, then ours; those that were not measured are left out."""
 _LABELS = {"encoder": "encoder (ours)", "blend": "blend (ours)"}
 
 
@@ -27,19 +30,32 @@ def draw(result: dict[str, Any], target: Path) -> None:
     panels = [(name, metric) for name, figures in result["sets"].items() for metric in figures["goals"]]
     rows = len(result["sets"])
     columns = max(len(figures["goals"]) for figures in result["sets"].values())
-    figure, axes = plt.subplots(rows, columns, figsize=(4.6 * columns, 2.5 * rows), layout="constrained", squeeze=False)
+    figure, axes = plt.subplots(rows, columns, figsize=(4.8 * columns, 3.1 * rows), layout="constrained", squeeze=False)
     for axis, (name, metric) in zip(axes.flat, panels, strict=False):
-        figures = result["sets"][name]
-        values = [figures["models"][model][metric] for model in _COLOURS]
-        bars = axis.barh([_LABELS.get(model, model) for model in _COLOURS], values, color=list(_COLOURS.values()))
-        axis.bar_label(bars, fmt="%.4f", fontsize=7, padding=3)
-        goal = figures["goals"][metric]
-        words = f"goal {goal['goal']:.4f}, {'met' if goal['met'] else 'missed'}"
-        axis.axvline(goal["goal"], color="black", linewidth=1, linestyle="--", label=words)
-        axis.set_xlim(0, max(*values, goal["goal"]) * 1.18)
-        axis.set_title(f"{name}: {metric}", fontsize=10)
-        axis.legend(loc="lower center", bbox_to_anchor=(0.5, -0.34), frameon=False, fontsize=8)
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.tick_params(labelsize=8)
+        _panel(axis, name, metric, result["sets"][name])
     figure.savefig(target, dpi=110)
     plt.close(figure)
+
+
+def _panel(axis: Any, name: str, metric: str, figures: dict[str, Any]) -> None:
+    """Bars of one metric of one set, with whiskers of one standard deviation where there are several seeds."""
+    models = [model for model in _COLOURS if model in figures["models"]]
+    values = [figures["models"][model][metric] for model in models]
+    spread = [figures.get("spread", {}).get(model, {}).get(metric, 0.0) for model in models]
+    colours = [_COLOURS[model] for model in models]
+    bars = axis.barh([_LABELS.get(model, model) for model in models], values, color=colours)
+    for bar, value, width in zip(bars, values, spread, strict=True):
+        if width:
+            middle = bar.get_y() + bar.get_height() / 2
+            axis.errorbar(value, middle, xerr=width, color="black", linewidth=1, capsize=2)
+    labels = [f"{value:.4f}" + (f" ± {width:.4f}" if width else "") for value, width in zip(values, spread, strict=True)]
+    axis.bar_label(bars, labels, fontsize=7, padding=5)
+    goal = figures["goals"][metric]
+    words = f"goal {goal['goal']:.4f}, {'met' if goal['met'] else 'missed'}"
+    axis.axvline(goal["goal"], color="black", linewidth=1, linestyle="--", label=words)
+    axis.set_xlim(0, max(*values, goal["goal"]) * 1.28)
+    seeds = len(figures.get("seeds", [0]))
+    axis.set_title(f"{name}: {metric}" + (f", mean of {seeds} seeds" if seeds > 1 else ""), fontsize=10)
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, -0.3), frameon=False, fontsize=8)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(labelsize=8)

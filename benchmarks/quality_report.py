@@ -19,6 +19,7 @@ _STAGES = {
     "refit": "encoder, all sessions",
     "blend": "blend on the validation slice",
     "baselines": "baselines",
+    "peers": "peers: SASRec, ALS, item-KNN of implicit",
     "test": "ranking of the test part",
 }
 
@@ -39,14 +40,18 @@ def bars(console: Console) -> Iterator[Tick]:
 
 
 def table(figures: dict[str, Any]) -> Table:
-    """All models of a set and, where there are goals, whether they are met."""
+    """All models of a set, with the spread where there are several seeds, and whether the goals are met."""
     metrics = list(figures["models"]["blend"])
-    title = f"{figures['data']}: {figures['test_queries']:,} queries over {figures['items']:,} items, seed {figures['seed']}"
+    seeds = figures.get("seeds", [])
+    words = f"mean of {len(seeds)} seeds" if len(seeds) > 1 else f"seed {figures['seed']}"
+    title = f"{figures['data']}: {figures['test_queries']:,} queries over {figures['items']:,} items, {words}"
     result = Table("model", *metrics, title=title, box=None, title_justify="left")
     for model, values in figures["models"].items():
-        result.add_row(model, *(f"{values[metric]:.4f}" for metric in metrics))
+        spread = figures["spread"][model] if len(seeds) > 1 else {}
+        cells = [f"{values[metric]:.4f}" + (f" ± {spread[metric]:.4f}" if spread.get(metric) else "") for metric in metrics]
+        result.add_row(model, *cells)
     goals = figures.get("goals")
     if goals:
-        words = {metric: f"> {goal['goal']:.4f} {'met' if goal['met'] else 'missed'}" for metric, goal in goals.items()}
-        result.add_row("goal", *(words.get(metric, "") for metric in metrics), style="bold")
+        reached = {metric: f"> {goal['goal']:.4f} {'met' if goal['met'] else 'missed'}" for metric, goal in goals.items()}
+        result.add_row("goal", *(reached.get(metric, "") for metric in metrics), style="bold")
     return result

@@ -6,6 +6,7 @@ import gzip
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -55,7 +56,8 @@ def test_a_set_replaces_its_own_figures_and_leaves_the_others(
     }
     beauty = compared({"models": models, "data": "kept"}, SETS["beauty"])
     target.write_text(json.dumps({"sets": {"beauty": beauty, "diginetica": {"data": "old"}}}))
-    arguments = ["--only", "diginetica", "--fewest", "1", "--most", "1", "--refit", "0", "--out", str(target)]
+    arguments = ["--only", "diginetica", "--fewest", "1", "--most", "1", "--refit", "0", "--peer-epochs", "1"]
+    arguments += ["--seed", "0", "--seed", "1", "--out", str(target)]
     result = CliRunner().invoke(app, [*arguments, "--checkpoints", str(tmp_path / "run")], catch_exceptions=False)
     assert "written" in result.output
     sets = json.loads(target.read_text())["sets"]
@@ -68,6 +70,12 @@ def test_a_set_replaces_its_own_figures_and_leaves_the_others(
         "met": found["models"]["blend"]["recall@20"] > 0.568,
     }
     assert found["recipe"]["fewest"] == 1
+    ours = [run["models"]["blend"]["recall@20"] for run in found["seeds"]]
+    assert found["models"]["blend"]["recall@20"] == pytest.approx(np.mean(ours))
+    assert found["spread"]["blend"]["recall@20"] == pytest.approx(np.std(ours, ddof=1))
+    assert found["spread"]["SR"]["recall@20"] == 0.0, "a baseline is measured once"
+    assert found["peers"]["SASRec"]["epochs"] == 1
+    assert {"SASRec", "ALS (implicit)", "item-KNN (implicit)"} <= found["models"].keys()
     assert target.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -14,6 +14,7 @@ from implicit.als import AlternatingLeastSquares
 from implicit.nearest_neighbours import CosineRecommender
 from numpy.typing import NDArray
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 from training.sessions.data import Ints, Queries
 from training.sessions.metrics import ranks_of
@@ -36,8 +37,9 @@ def prefix_items(queries: Queries, items: int) -> Any:
 
 def als_ranks(sessions: Sequence[Ints], queries: Queries, items: int, *, mask_seen: bool, seed: int = 0) -> NDArray[np.float64]:
     """Ranks by ALS with 128 factors, 15 rounds and the library's other defaults, on one thread."""
-    model = AlternatingLeastSquares(factors=128, iterations=15, num_threads=1, random_state=seed)
-    model.fit(session_items(sessions, items), show_progress=False)
+    with threadpool_limits(1, "blas"):  # the library warns of anything else
+        model = AlternatingLeastSquares(factors=128, iterations=15, num_threads=1, random_state=seed)
+        model.fit(session_items(sessions, items), show_progress=False)
     prefixes, found = prefix_items(queries, items), np.full(len(queries), np.inf)
     for start in range(0, len(queries), 1024):
         rows = np.arange(start, min(start + 1024, len(queries)))
