@@ -41,7 +41,7 @@ class HealthJudge:
     """
 
     def __init__(self, rule: HealthRule, now: float) -> None:
-        self._rule = rule
+        self.rule = rule
         self._started = now
         self._hits = 0
         self._misses = 0
@@ -58,11 +58,11 @@ class HealthJudge:
             self._first_miss = now
         self._misses += 1
         if not self._was_healthy:
-            return Verdict.REPLACE if now - self._started > self._rule.start_seconds else Verdict.STARTING
-        if self._misses < self._rule.misses:
+            return Verdict.REPLACE if now - self._started > self.rule.start_seconds else Verdict.STARTING
+        if self._misses < self.rule.misses:
             return Verdict.HEALTHY if self.is_healthy else Verdict.UNHEALTHY
         self.is_healthy = False
-        return Verdict.REPLACE if now - self._first_miss >= self._rule.miss_seconds else Verdict.UNHEALTHY
+        return Verdict.REPLACE if now - self._first_miss >= self.rule.miss_seconds else Verdict.UNHEALTHY
 
     def excuse(self, now: float) -> None:
         """Take in a failed observation that is another's fault: not healthy, but no reason to replace it."""
@@ -74,7 +74,7 @@ class HealthJudge:
     def _hit(self) -> Verdict:
         self._misses = 0
         self._hits += 1
-        if self._hits >= self._rule.hits:
+        if self._hits >= self.rule.hits:
             self.is_healthy = self._was_healthy = True
         return Verdict.HEALTHY if self.is_healthy else Verdict.STARTING
 

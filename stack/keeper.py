@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from contracts.errors import DependencyError
 from stack.health import Backoff, HealthJudge, HealthRule, Verdict
@@ -58,11 +58,11 @@ class Keeper:
 
     Args:
         service: what to keep.
-        needed: keepers of the services it needs.
+        needed: keepers of the services it needs, asked anew each time: another one may take a service's place.
         changed: called whenever the status may have changed.
     """
 
-    def __init__(self, service: Service, needed: Sequence[Keeper], changed: Callable[[], None]) -> None:
+    def __init__(self, service: Service, needed: Callable[[], Sequence[Keeper]], changed: Callable[[], None]) -> None:
         self.service = service
         self.restarts = 0
         self.has_been_ready = asyncio.Event()
@@ -77,10 +77,19 @@ class Keeper:
         """Whether the process runs and its newest probes were good."""
         return self._child is not None and self._child.is_alive and self._judge.is_healthy
 
+    @property
+    def pid(self) -> int | None:
+        """Process id while the process runs."""
+        return self._child.pid if self._child is not None and self._child.is_alive else None
+
+    def obey(self, rule: HealthRule) -> None:
+        """Be as patient as this rule says from now on."""
+        self.service = replace(self.service, rule=rule)
+        self._judge.rule = rule
+
     def status(self) -> ProcessStatus:
         """For the status file."""
-        pid = self._child.pid if self._child is not None and self._child.is_alive else None
-        return ProcessStatus(self.service.name, pid, self.is_healthy, self.restarts)
+        return ProcessStatus(self.service.name, self.pid, self.is_healthy, self.restarts)
 
     def log_tail(self) -> str:
         """The end of the process's log."""
@@ -88,7 +97,7 @@ class Keeper:
 
     async def run(self) -> None:
         """Start when what it needs has been ready once, then watch until cancelled."""
-        for keeper in self._needed:
+        for keeper in self._needed():
             await keeper.has_been_ready.wait()
         self._backoff.next(time.monotonic())
         await self._start()
@@ -122,7 +131,7 @@ class Keeper:
     async def _verdict(self) -> Verdict:
         was = self._judge.is_healthy
         is_good = await self.service.probe()
-        if not is_good and not all(keeper.is_healthy for keeper in self._needed):
+        if not is_good and not all(keeper.is_healthy for keeper in self._needed()):
             self._judge.excuse(time.monotonic())
             verdict = Verdict.UNHEALTHY
         else:

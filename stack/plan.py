@@ -12,15 +12,14 @@ import httpx
 from contracts.settings import ROOT, GatewaySettings, Settings, resolve
 from stack import broker, scrape, triton
 from stack.addresses import Address, free_port, parse_address, require_free
-from stack.canary import Canary, KnownAnswer
 from stack.declaration import declare as declare_all
 from stack.environment import child_environment, overridden
 from stack.health import HealthRule
 from stack.keeper import Service
 from stack.principals import Role
 from stack.process import Child
+from stack.rankers import Rankers
 from stack.security import as_role
-from streams.inference import InferenceClient
 
 WORKER_SETTING = "VITRINE_WORKER__METRICS_ADDRESS"
 MODEL_SETTING = "VITRINE_MONITORING__MODEL_METRICS_ADDRESS"
@@ -45,6 +44,7 @@ class Plan:
         addresses: name to `host:port` or URL, for people and tests.
         reserved: addresses that must be free before anything starts, each with its setting.
         notes: what does not run and why.
+        rankers: the slots of model versions, None where no Triton is ours to run.
     """
 
     settings: Settings
@@ -52,6 +52,7 @@ class Plan:
     addresses: dict[str, str]
     reserved: tuple[tuple[Address, str], ...]
     notes: tuple[str, ...]
+    rankers: Rankers | None = None
 
     def require_free_ports(self) -> None:
         """Refuse to start where a port is taken.
@@ -81,6 +82,7 @@ class Planner:
         self._reserved: list[tuple[Address, str]] = []
         self._notes: list[str] = []
         self._targets: dict[str, dict[str, str]] = {}
+        self._rankers: Rankers | None = None
 
     def plan(self) -> Plan:
         """The plan; declares the topics at once where the cluster is not ours to start.
@@ -94,7 +96,7 @@ class Planner:
         self._add_gateway()
         self._add_prometheus()
         services = tuple(self._services)
-        return Plan(self._settings, services, self._addresses, tuple(self._reserved), tuple(self._notes))
+        return Plan(self._settings, services, self._addresses, tuple(self._reserved), tuple(self._notes), self._rankers)
 
     def _names(self) -> set[str]:
         return {service.name for service in self._services}
@@ -125,32 +127,14 @@ class Planner:
         self._targets["model"] = {_TRITON: settings.monitoring.model_metrics_address}
         if not settings.stack.triton:
             return
-        server = triton.TritonServer(as_role(settings, Role.RANKER))
+        rankers = self._rankers = Rankers(as_role(settings, Role.RANKER), self._needs(_KAFKA))
         model = parse_address(settings.monitoring.model_metrics_address, MODEL_SETTING)
-        self._reserved += [*server.addresses(), (model, MODEL_SETTING)]
+        server = triton.TritonServer(settings)
+        if _TRITON in rankers.rollout.slots:
+            self._reserved += [*server.addresses(), (model, MODEL_SETTING)]
         self._addresses |= {"triton_metrics": str(server.metrics), "model_metrics": str(model)}
-        known = KnownAnswer.read(triton.ensure_exported(settings))
-        stack = settings.stack
-        canary = Canary(
-            InferenceClient(settings.triton.grpc_address),
-            known,
-            stack.canary_deadline_ms / 1000,
-            settings.triton.encoder_deadline_ms / 1000,
-        )
-        self._services.append(
-            Service(
-                _TRITON,
-                server.child,
-                canary.is_well,
-                HealthRule(start_seconds=180.0, misses=stack.canary_misses, hits=3),
-                interval_seconds=stack.canary_seconds,
-                stage=1,
-                needs=self._needs(_KAFKA),
-                prepare=server.prepare,
-                clear=server.remove_shared_memory,
-                term_seconds=0.0,  # a server with a dead stub hangs when asked to end
-            )
-        )
+        self._services += [rankers.service(slot, version) for slot, version in rankers.rollout.slots.items()]
+        self._targets |= rankers.targets()
 
     def _add_workers(self) -> None:
         stack = self._settings.stack
@@ -191,11 +175,20 @@ class Planner:
             self._notes.append(missing)
             return
         server = scrape.Prometheus(self._settings, self._targets)
+        if self._rankers is not None:
+            self._rankers.on_change = self._retarget(self._rankers, server)
         self._reserved.append((server.address, scrape.ADDRESS_SETTING))
         self._addresses["prometheus"] = f"http://{server.address}"
         probe = self._answers(f"http://{server.address}/-/ready")
         rule = HealthRule(miss_seconds=30.0)
         self._services.append(Service("prometheus", server.child, probe, rule, stage=1, prepare=server.prepare))
+
+    def _retarget(self, rankers: Rankers, server: scrape.Prometheus) -> Callable[[], None]:
+        def write() -> None:
+            self._targets |= rankers.targets()
+            server.write_targets()
+
+        return write
 
     def _python(self, name: str, module: str, settings: Settings, address: str, rule: HealthRule, stage: int) -> Service:
         log_file = resolve(settings.stack.var) / "log" / f"{name}.log"
@@ -203,7 +196,9 @@ class Planner:
         def child() -> Child:
             return Child(name, [sys.executable, "-m", module], child_environment(settings), log_file, ROOT)
 
-        needs = self._needs(_KAFKA, _TRITON) if module == "streams" else self._needs(_KAFKA)
+        # `triton` means the slot that is live, whichever that is.
+        ranker = (_TRITON,) if module == "streams" and self._rankers is not None else ()
+        needs = (*self._needs(_KAFKA), *ranker)
         probe = self._answers(f"http://{address}/healthz")
         return Service(name, child, probe, rule, stage=stage, needs=needs)
 

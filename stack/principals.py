@@ -77,7 +77,7 @@ def grants(settings: Settings) -> frozenset[Grant]:
             "READ": (EVENTS, ERASURES, ITEM_EMBEDDINGS, MODELS, changelog),
             "WRITE": (PAGES, DEAD_LETTERS, ERASURE_RECEIPTS, SESSIONS, changelog),
         },
-        Role.CATALOG: {"READ": (CATALOG,), "WRITE": (ITEM_EMBEDDINGS, DEAD_LETTERS)},
+        Role.CATALOG: {"READ": (CATALOG, MODELS), "WRITE": (ITEM_EMBEDDINGS, DEAD_LETTERS)},
         Role.RANKER: {"READ": (ITEM_EMBEDDINGS, SESSIONS)},
         Role.GATEWAY: {
             "READ": (PAGES, CATALOG, ITEM_EMBEDDINGS, DEAD_LETTERS, ERASURE_RECEIPTS),

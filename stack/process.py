@@ -18,10 +18,11 @@ _LOG_LIMIT_BYTES = 20_000_000
 _LIBC = ctypes.CDLL(None, use_errno=True)  # loaded before the fork: the child may not import
 
 
-def _die_with(parent: int) -> Callable[[], None]:
+def _die_with(parent: int, nice: int) -> Callable[[], None]:
     """Code for the child, between fork and exec: the kernel kills it when the thread that forked it ends (prctl(2))."""
 
     def arm() -> None:
+        os.nice(nice)
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # the parent died before the kernel was told
             os._exit(1)
@@ -40,14 +41,24 @@ class Child:
         environment: the whole environment of the child.
         log_file: standard output and error are appended here; past 20 MB it is moved to `<name>.1` at the next start.
         cwd: working directory.
+        nice: added to the niceness of this process.
     """
 
-    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], log_file: Path, cwd: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log_file: Path,
+        cwd: Path,
+        nice: int = 0,
+    ) -> None:
         self.name = name
         self.log_file = log_file
         self._command = list(command)
         self._environment = dict(environment)
         self._cwd = cwd
+        self._nice = nice
         self._popen: subprocess.Popen[bytes] | None = None
         self._is_over = False
 
@@ -65,7 +76,7 @@ class Child:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - one prctl call on a library loaded before the fork
+                preexec_fn=_die_with(os.getpid(), self._nice),  # noqa: PLW1509 - two system calls, on a library loaded before
             )
         self._is_over = False
         log.info("process started", extra={"process_name": self.name, "process_id": self._popen.pid})

@@ -50,8 +50,12 @@ class Prometheus:
         self._folder.mkdir(parents=True, exist_ok=True)
         for source in SOURCE.glob("*.yml"):
             shutil.copyfile(source, self._folder / source.name)
+        self.write_targets()
+
+    def write_targets(self) -> None:
+        """Write the targets, once more when they have changed: Prometheus reads the files again by itself."""
         folder = self._folder / "targets"
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         for job, processes in self._targets.items():
             groups = [
                 {"targets": [address], "labels": {"job": job, "process": process}} for process, address in processes.items()

@@ -16,8 +16,10 @@ import psutil
 
 from contracts.errors import ConfigurationError
 from contracts.settings import Settings, resolve
-from stack.keeper import Keeper
+from stack.keeper import Keeper, Service
 from stack.plan import Plan, Planner
+from stack.rolling import Rolling
+from stack.rollout import SLOTS
 from stack.status import Status, status_file, write_status
 
 log = logging.getLogger(__name__)
@@ -36,9 +38,20 @@ class Supervisor:
         self._file = file
         self._created = psutil.Process().create_time()
         self._keepers: dict[str, Keeper] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._over = asyncio.Event()
+        self._failure: BaseException | None = None
         for service in plan.services:
-            needed = [self._keepers[name] for name in service.needs]
-            self._keepers[service.name] = Keeper(service, needed, self.publish)
+            self._keepers[service.name] = self._keeper(service)
+
+    def _keeper(self, service: Service) -> Keeper:
+        return Keeper(service, lambda: self._needed(service), self.publish)
+
+    def _needed(self, service: Service) -> list[Keeper]:
+        """Keepers of what a service needs; of the slots of models, the one that is live."""
+        live = self._plan.rankers.rollout.live if self._plan.rankers is not None else SLOTS[0]
+        names = [live if name == SLOTS[0] else name for name in service.needs]
+        return [self._keepers[name] for name in names if name in self._keepers]
 
     def publish(self) -> None:
         """Write the status file."""
@@ -46,10 +59,11 @@ class Supervisor:
 
     def status(self) -> Status:
         """What runs now."""
+        slots = self._plan.rankers.addresses() if self._plan.rankers is not None else {}
         return Status(
             up=True,
             processes=tuple(keeper.status() for keeper in self._keepers.values()),
-            addresses=self._plan.addresses,
+            addresses={**self._plan.addresses, **slots},
             notes=self._plan.notes,
             supervisor_pid=os.getpid(),
             supervisor_created=self._created,
@@ -62,17 +76,58 @@ class Supervisor:
             VitrineError: something could not be started at all.
         """
         self.publish()
-        tasks = [asyncio.create_task(keeper.run(), name=name) for name, keeper in self._keepers.items()]
-        waiting = asyncio.create_task(stop.wait(), name="stop")
+        for name in self._keepers:
+            self._keep(name)
+        others = [asyncio.create_task(wait.wait()) for wait in (stop, self._over)]
+        if self._plan.rankers is not None:
+            rolling = Rolling(self._plan.rankers, self._plan.settings, self)
+            self._tasks["rollout"] = asyncio.create_task(rolling.run())
         try:
-            done, _ = await asyncio.wait([*tasks, waiting], return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
+            if self._failure is not None:
+                raise self._failure
         finally:
-            for task in (*tasks, waiting):
+            tasks = [*self._tasks.values(), *others]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, waiting, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._stop_all()
+
+    def _keep(self, name: str) -> None:
+        task = self._tasks[name] = asyncio.create_task(self._keepers[name].run(), name=name)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A keeper that failed ends the stack; but for a model that is not live, which only stays away."""
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        rankers = self._plan.rankers
+        if rankers is not None and task.get_name() in SLOTS and task.get_name() != rankers.rollout.live:
+            log.error("this model cannot be started", extra={"process_name": task.get_name(), "reason": str(error)})
+            return
+        self._failure = error
+        self._over.set()
+
+    # ---- `stack.rolling.Stage`
+
+    def keeper(self, name: str) -> Keeper | None:
+        """The keeper of a service, None where there is none."""
+        return self._keepers.get(name)
+
+    def begin(self, service: Service) -> None:
+        """Keep one more service."""
+        self._keepers[service.name] = self._keeper(service)
+        self._keep(service.name)
+        self.publish()
+
+    async def end(self, name: str) -> None:
+        """End a service."""
+        task, keeper = self._tasks.pop(name), self._keepers.pop(name)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await keeper.stop()
+        self.publish()
 
     async def _stop_all(self) -> None:
         stages = sorted({keeper.service.stage for keeper in self._keepers.values()}, reverse=True)

@@ -69,12 +69,19 @@ class TritonServer:
 
     Shared-memory regions of one start are called `/dev/shm/vitrine<id of folder and address>_<start>_…`, so that a start
     meets no left-over of another and removes only its own.
+
+    Args:
+        settings: addresses, var folder, broker.
+        model: exported model to serve; None for the configured artefact's.
+        name: of the process and its log.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, model: Path | None = None, name: str = "triton") -> None:
         self.grpc = parse_address(settings.triton.grpc_address, GRPC_SETTING)
         self.metrics = parse_address(settings.triton.metrics_address, METRICS_SETTING)
         self._settings = settings
+        self._model = model or exported_models(settings)
+        self._name = name
         self._var = resolve(settings.stack.var)
         place = f"{self._var.resolve()}|{self.grpc}"
         self.region = "vitrine" + blake2b(place.encode(), digest_size=5).hexdigest()
@@ -101,8 +108,8 @@ class TritonServer:
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
         self.remove_shared_memory()
 
-    def child(self) -> Child:
-        """A process with a shared-memory prefix of its own, not started."""
+    def child(self, nice: int = 0) -> Child:
+        """A process with a shared-memory prefix of its own, not started; `nice` above 0 gives it less of the processor."""
         prefix = f"{self.region}_{secrets.token_hex(4)}_"
         command = [
             str(_SITE / "pytriton" / "tritonserver" / "bin" / "tritonserver"),
@@ -126,7 +133,7 @@ class TritonServer:
             # A dead stub makes the server wait this long when it is asked to end.
             "--exit-timeout-secs=5",
         ]
-        return Child("triton", command, self._environment(), self._var / "log" / "triton.log", ROOT)
+        return Child(self._name, command, self._environment(), self._var / "log" / f"{self._name}.log", ROOT, nice)
 
     def remove_shared_memory(self) -> list[str]:
         """Delete the regions that earlier starts with this folder and address left; call it while none runs.
@@ -178,5 +185,5 @@ class TritonServer:
             LD_LIBRARY_PATH=os.pathsep.join(libraries),
             VIRTUAL_ENV=str(SERVING),
             VITRINE_ROOT=str(ROOT),
-            VITRINE_MODEL_DIR=str(exported_models(self._settings)),
+            VITRINE_MODEL_DIR=str(self._model),
         )

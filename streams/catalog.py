@@ -21,7 +21,6 @@ from contracts.tensors import MAX_TEXT_BYTES
 from contracts.topics import CATALOG, DEAD_LETTERS, ITEM_EMBEDDINGS
 from monitoring.metrics import CatalogMetrics
 from streams.batch import Incoming, dead_letter
-from streams.encoder_client import TritonEncoder
 from streams.encoding import ItemEncoder, Pictures
 from streams.pictures import PictureLoader
 from streams.ports import Record, Tensors
@@ -201,11 +200,11 @@ class CatalogAgent:
         return Record(self._embeddings, incoming.key, encode(embedding))
 
 
-def catalog_agent(settings: Settings, metrics: CatalogMetrics) -> CatalogAgent:
-    """The agent with its real encoder and pictures; call it inside the running event loop."""
+def catalog_agent(settings: Settings, metrics: CatalogMetrics, encoder: ItemEncoder) -> CatalogAgent:
+    """The agent with its real pictures."""
     prefix = settings.kafka.topic_prefix
     return CatalogAgent(
-        encoder=TritonEncoder(settings.triton),
+        encoder=encoder,
         pictures=PictureLoader(settings.catalog),
         metrics=metrics,
         topics=(prefix + ITEM_EMBEDDINGS, prefix + DEAD_LETTERS, prefix + CATALOG),

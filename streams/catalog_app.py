@@ -9,14 +9,16 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from contracts.settings import Settings
-from contracts.topics import CATALOG
+from contracts.topics import CATALOG, MODELS
 from monitoring.metrics import CatalogMetrics
 from streams.catalog import CatalogAgent, catalog_agent
 from streams.contiguity import Contiguity
+from streams.encoder_client import RoutedEncoder
 from streams.kafka import KafkaLog
 from streams.lease import Lease
 from streams.liveness import Movement, SystemClock
 from streams.membership import FaustSource, check_faust, faust_app, lags
+from streams.routes import RouteFollower
 
 _LOG = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
@@ -48,16 +50,19 @@ class CatalogWorker:
     async def _encode(self, stream: Any) -> None:
         """The agent: encode in batches, write, acknowledge; a batch that fails is read again."""
         await self.log.start()
-        agent = catalog_agent(self.settings, self.metrics)
+        encoder = RoutedEncoder(self.settings.triton)
+        agent = catalog_agent(self.settings, self.metrics, encoder)
+        models = RouteFollower(self.settings.kafka, self.settings.kafka.topic_prefix + MODELS, encoder.apply)
         lease = Lease(self.settings.worker.session_timeout_seconds, self.clock.monotonic)
-        keeping = asyncio.create_task(lease.keep())
+        tasks = [asyncio.create_task(work) for work in (lease.keep(), models.run())]
         source = FaustSource(self.app, stream, lease)
         self._contiguity = Contiguity(source, self.clock.monotonic, allow_gaps=True)
         try:
             while not self.app.should_stop:
                 await self._one(agent, source, self._contiguity)
         finally:
-            keeping.cancel()
+            for task in tasks:
+                task.cancel()
             await self.log.stop()
 
     async def _one(self, agent: CatalogAgent, source: FaustSource, contiguity: Contiguity) -> None:

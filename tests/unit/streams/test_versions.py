@@ -7,6 +7,7 @@ import random
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -121,7 +122,7 @@ def metrics() -> tuple[RolloutMetrics, CollectorRegistry]:
 
 def rows_of(count: int, *, consents: bool = True) -> list[Visit]:
     """Visits of that many visitors with a few touches each."""
-    extra = {} if consents else {"consent": {"personalization": False, "ads": False}}
+    extra: dict[str, Any] = {} if consents else {"consent": {"personalization": False, "ads": False}}
     events = [event_bytes(f"visitor-{n % count}", n, NOW, **extra) for n in range(3 * count)]
     records = [Incoming(0, place, key, value, NOW) for place, (key, value) in enumerate(events)]
     none: dict[bytes, SessionState | None] = {}
