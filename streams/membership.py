@@ -14,7 +14,7 @@ from typing import Any
 import faust
 from faust.stores import STORES
 from faust.stores.memory import Store
-from faust.transport.drivers.aiokafka import Consumer
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 
 from contracts.errors import ConfigurationError
 from contracts.kafka_client import password, servers, ssl_context
@@ -25,6 +25,7 @@ from streams.ports import Record
 from streams.sessions import decode_state, is_newer
 
 FAUST_VERSION = "0.15.3"
+FETCH_WAIT_MS = 100
 _LOG = logging.getLogger(__name__)
 _MOST_LAPSES = 1_000_000  # so that generation and lapses fit in one number
 
@@ -42,8 +43,21 @@ class _Forgetful(defaultdict[Any, Any]):
         pass
 
 
+class BriskThread(AIOKafkaConsumerThread):
+    """Faust's consumer thread with fetches that wait at the broker for a tenth of a second; Faust's own wait 1.5 s.
+
+    A fetch on its way asks only for the partitions that were active when it was sent. After a start or a rebalance, those that
+    are resumed meanwhile are asked for when it comes back: the first event of each would wait for all of the 1.5 s.
+    """
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001 - Faust gives it a constant; read when it starts
+        return consumer
+
+
 class PassingConsumer(Consumer):
-    """Faust's consumer, passing on whatever it fetches.
+    """Faust's consumer, passing on whatever it fetches, as soon as it is there.
 
     Faust drops records at or below the last one that it read. A seek back races with the batch that is being passed on:
     that batch raises the mark again, and what was sought is dropped. Order is kept by `streams.contiguity` anyway.
@@ -52,6 +66,9 @@ class PassingConsumer(Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._read_offset = _Forgetful()
+
+    def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
+        return BriskThread(self, loop=self.loop, beacon=self.beacon)
 
 
 class NewestStore(Store[bytes, bytes]):
