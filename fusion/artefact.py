@@ -73,7 +73,10 @@ def build(
         ConfigurationError: if there is no such picture encoder.
     """
     image = open_image_encoder(image_encoder, fusion)
-    fusion = replace(fusion, image_width=image.width)
+    if isinstance(image, ImageEncoder):  # the artefact holds all of it, wherever its first weights came from
+        image_encoder, fusion = COMPACT, image.config
+    else:
+        fusion = replace(fusion, image_width=image.width)
     return Artefact(
         name=name,
         image=image,

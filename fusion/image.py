@@ -21,6 +21,7 @@ class ImageEncoder(nn.Module):
 
     def __init__(self, config: FusionConfig) -> None:
         super().__init__()
+        self.config = config
         width = config.image_channels
         self.blocks = nn.Sequential(
             _block(3, width, 2),

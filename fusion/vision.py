@@ -7,10 +7,12 @@ model is used as it was published: its weights stay where they came from and an 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoModel
@@ -22,6 +24,8 @@ from fusion.config import FusionConfig
 from fusion.image import ImageEncoder
 
 COMPACT = "compact"
+WEIGHTS = "image.safetensors"
+"""Weights of our compact network in a folder of its own, as `vitrine train towers` writes them."""
 HALF = [0.5] * 3
 
 
@@ -134,9 +138,23 @@ def _scaling(name: str) -> tuple[list[float], list[float]]:
 
 
 def open_image_encoder(name: str, config: FusionConfig) -> ImageEncoder | VisionEncoder:
-    """The picture encoder of a setting `model.image_encoder`; the compact one has torch's current random weights.
+    """The picture encoder of a setting `model.image_encoder`.
+
+    Args:
+        name: `compact`, which has torch's current random weights; a folder with the weights of a trained compact network; or
+            what :class:`VisionEncoder` takes.
+        config: sizes of a compact network that is new; a trained one has its own channels and width.
 
     Raises:
         ConfigurationError: as :class:`VisionEncoder`.
     """
-    return ImageEncoder(config) if name == COMPACT else VisionEncoder(name)
+    if name == COMPACT:
+        return ImageEncoder(config)
+    weights = Path(name) / WEIGHTS
+    if not weights.exists():
+        return VisionEncoder(name)
+    found = load_file(weights)
+    channels, width = len(found["blocks.0.0.weight"]), len(found["head.bias"])
+    network = ImageEncoder(replace(config, image_channels=channels, image_width=width))
+    network.load_state_dict(found)
+    return network.eval()

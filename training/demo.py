@@ -158,7 +158,7 @@ def _learn(
     """Train pictures, fusion, behaviour and session encoder; new products take no part."""
     known = ~shelf.is_new
     losses: dict[str, list[float]] = {}
-    if isinstance(made.image, ImageEncoder):
+    if isinstance(made.image, ImageEncoder) and recipe.image_encoder == COMPACT:
         steps = recipe.pictures.epochs * (int(known.sum()) // recipe.pictures.batch)
         tick = stage("learning pictures", steps)
         losses["pictures"] = train_pictures(

@@ -64,8 +64,9 @@ def train_pictures(
     captions: NDArray[np.float32],
     recipe: PictureRecipe,
     tick: Callable[[float], None],
+    to_words: nn.Linear | None = None,
 ) -> list[float]:
-    """Train in place.
+    """Train in place, by symmetric InfoNCE with a learned temperature (Radford et al., 2021).
 
     Args:
         network: the picture network.
@@ -73,12 +74,13 @@ def train_pictures(
         captions: float32 [n, text_width], vectors of the words for each picture.
         recipe: how.
         tick: called after each step with its loss.
+        to_words: layer from the pictures' vectors to those of the words, for who wants to keep it; a new one by default.
 
     Returns:
         Mean loss of each epoch.
     """
     generator = torch.Generator().manual_seed(17)
-    to_words = nn.Linear(network.head.out_features, captions.shape[1])
+    to_words = to_words if to_words is not None else nn.Linear(network.width, captions.shape[1])
     temperature = nn.Parameter(torch.tensor(math.log(14.0)))
     parameters = [*network.parameters(), *to_words.parameters(), temperature]
     optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
