@@ -3,7 +3,7 @@
 import { make } from "./dom.js";
 
 const NS = "http://www.w3.org/2000/svg";
-const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [560, 190, 46, 20, 10];
+const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [560, 190, 52, 20, 10];
 
 function svg(tag, attributes, text) {
   const element = document.createElementNS(NS, tag);
@@ -50,6 +50,7 @@ export function chart(title, lines, { format, goal = null }) {
       return step;
     }).join("");
     picture.append(svg("path", { class: `l${index % 7}`, d: path }));
+    if (line.points.length === 1 && newest[index] != null) picture.append(svg("circle", { class: `l${index % 7}`, cx: x(line.points[0][0]), cy: y(newest[index]), r: 2.5 }));
   });
   const keys = lines.map((line, index) => make("span", { class: `l${index % 7}` }, `${line.label} ${newest[index] == null ? "–" : format(newest[index])}`));
   card.append(picture, make("div", { class: "keys" }, ...keys));

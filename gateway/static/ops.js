@@ -5,7 +5,12 @@ import { make } from "./dom.js";
 
 const $ = (id) => document.getElementById(id);
 const number = (value) => (value == null ? "–" : value >= 100 ? Math.round(value).toLocaleString("en") : Number(value.toFixed(1)).toString());
-const milliseconds = (seconds) => (seconds == null ? "–" : seconds * 1000 < 10 ? `${(seconds * 1000).toFixed(1)} ms` : `${Math.round(seconds * 1000)} ms`);
+const milliseconds = (seconds) => {
+  if (seconds == null) return "–";
+  if (seconds === 0) return "0 ms";
+  if (seconds >= 1) return `${seconds.toFixed(1)} s`;
+  return seconds < 0.01 ? `${(seconds * 1000).toFixed(1)} ms` : `${Math.round(seconds * 1000)} ms`;
+};
 const saved = localStorage.getItem("vitrine.theme");
 if (saved) document.documentElement.dataset.theme = saved;
 

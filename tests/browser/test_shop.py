@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import io
 import re
+import sys
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from contracts.settings import ROOT, Settings
 from shop.catalog import products
+from stack.addresses import free_port
+from stack.environment import child_environment, overridden
+from stack.process import Child
 
 pytestmark = [pytest.mark.stack, pytest.mark.browser]
 Visit = Callable[..., Page]
@@ -177,3 +184,71 @@ def test_the_operations_page_shows_figures_charts_and_health(visit: Visit) -> No
     expect(page.locator("#figures dd").first).not_to_have_text("–", timeout=60_000)
     expect(page.locator("#health")).to_contain_text("healthy")
     expect(page.locator("#charts .card")).to_have_count(4, timeout=30_000)
+
+
+def answers(address: str, patience_seconds: float = 30.0) -> None:
+    """Wait until a gateway is healthy."""
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            if httpx.get(f"http://{address}/healthz", timeout=1).is_success:
+                return
+        except httpx.TransportError:
+            pass
+        assert time.monotonic() < deadline, f"no healthy gateway at {address}"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def second_gateway(demo_stack: Settings, tmp_path: Path) -> Iterator[tuple[Child, str]]:
+    """A gateway of this test's own beside the stack's, which may be killed and started again, and its address."""
+    settings = overridden(demo_stack, {"gateway": {"port": free_port()}})
+    address = f"{settings.gateway.host}:{settings.gateway.port}"
+    command = [sys.executable, "-m", "gateway"]
+    child = Child("second-gateway", command, child_environment(settings), tmp_path / "gateway.log", ROOT)
+    child.start()
+    answers(address)
+    yield child, address
+    child.stop(5)
+
+
+_COLLECT = """visitor => {
+    window.sequences = [];
+    const stream = new EventSource(`/v1/pages/${visitor}/stream`);
+    stream.addEventListener("page", message => window.sequences.push(JSON.parse(message.data).sequence));
+}"""
+
+
+def test_a_browser_whose_gateway_restarts_misses_no_page(
+    visit: Visit, shop_url: str, second_gateway: tuple[Child, str]
+) -> None:
+    gateway, address = second_gateway
+    page = visit("/")  # through the stack's own gateway first: the fixture watches for errors of the page
+    visitor = f"restart-{time.monotonic_ns()}"
+
+    def click(number: int) -> None:
+        event = {
+            "event_id": f"{visitor}-{number}",
+            "event_name": "view_item",
+            "event_time": int(time.time() * 1000),
+            "visitor_id": visitor,
+            "items": [{"item_id": f"running-shoe-{number:03d}"}],
+        }
+        httpx.post(f"{shop_url}/v1/events", json=event).raise_for_status()
+
+    def has_seen(count: int) -> None:
+        page.wait_for_function("count => window.sequences.at(-1) >= count", arg=count, timeout=30_000)
+
+    page.goto(f"http://{address}/")
+    page.evaluate(_COLLECT, visitor)
+    click(1)
+    has_seen(1)
+    gateway.kill()
+    for number in (2, 3):
+        click(number)
+        time.sleep(0.3)  # two pages, not one for both
+    gateway.start()
+    answers(address)
+    click(4)
+    has_seen(4)
+    assert page.evaluate("window.sequences") == [1, 2, 3, 4]
