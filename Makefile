@@ -12,7 +12,7 @@ ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test up down status bench bench-quality nemesis nemesis-long nemesis-million soak fmt lint build setup programs programs-test clean
+.PHONY: help run test up down status bench bench-quality nemesis nemesis-long nemesis-million soak audit sbom fmt lint build setup programs programs-test clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -61,9 +61,15 @@ nemesis-million: setup  ## A million events under 50 kill -9, in rounds, resumab
 soak: setup  ## Two hours of steady traffic: does anything grow? JSON and picture; ARGS="--hours 8 --rate 300"
 	@$(BIN)/vitrine soak $(ARGS)
 
+audit: setup  ## Known vulnerabilities of all pinned packages; ends with 3 where the advisory service cannot be asked
+	@$(BIN)/python -m stack.audit $(ARGS)
+
+sbom: setup  ## Bills of materials (CycloneDX) of all pinned packages and jars in var/sbom
+	@$(BIN)/python -m stack.bill
+
 build: setup  ## Alias of setup
 
-setup: programs .venv/.installed .venv-serving/.installed $(JARS)/.fetched var/models/$(MODEL)/.exported  ## Environments, Kafka's jars, exported models; seconds when done before
+setup: programs .venv/.installed .venv-serving/.installed $(JARS)/.coordinates var/models/$(MODEL)/.exported  ## Environments, Kafka's jars, exported models; seconds when done before
 
 programs:
 	@stack/programs.sh run
@@ -92,6 +98,10 @@ $(JARS)/.fetched: stack/kafka/pom.xml
 	@rm -rf $(JARS)
 	@mvn -q -B -f stack/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(JARS) -DincludeScope=runtime
 	@touch $@
+
+# Which project each jar is of, for the bill of materials.
+$(JARS)/.coordinates: $(JARS)/.fetched
+	@mvn -q -B -f stack/kafka/pom.xml dependency:list -DoutputFile=$(CURDIR)/$@ -DincludeScope=runtime
 
 var/models/$(MODEL)/.exported: triton_models/artefacts/$(MODEL)/manifest.json triton_models/export.py .venv/.installed
 	@echo "exporting the $(MODEL) model for Triton"
