@@ -9,7 +9,7 @@ import msgspec
 from contracts.decoding import decode
 
 PlacementKind = Literal["grid", "search", "ads", "copy", "video", "social", "reply"]
-FallbackReason = Literal["triton_timeout", "triton_down", "no_session", "cold_catalog"]
+FallbackReason = Literal["triton_slow", "triton_timeout", "triton_down", "no_session", "cold_catalog"]
 
 
 class ItemCopy(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -45,6 +45,8 @@ class TritonSettings(Part):
     metrics_address: str = "127.0.0.1:8002"
     ranker_deadline_ms: float = Field(150.0, gt=0)
     """Longest wait for one page_ranker call; past it the page is the fallback."""
+    ranker_slow_share: float = Field(0.3, gt=0, le=1)
+    """Part of the deadline past which a usual call is slow: the ranker is then asked for less and the page is flagged."""
     encoder_deadline_ms: float = Field(20_000.0, gt=0)
     breaker_failures: int = Field(2, ge=1)
     """Calls that fail in a row before the breaker opens."""

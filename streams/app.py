@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from itertools import islice
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -33,6 +34,7 @@ from streams.versions import Versions
 
 _LOG = logging.getLogger(__name__)
 _SWEEP_CHUNK = 500
+_WARM_SESSIONS = 5_000  # tens of milliseconds of a restart
 _ERASE_AGAIN_SECONDS = 1.0
 _DROP_IDS_SECONDS = 900.0
 _CLOCKS_APART_MS = 3_600_000  # the broker's clock, by which ids count, and this machine's
@@ -101,7 +103,12 @@ class EventsWorker:
             pages_topic=prefix + PAGES,
             metrics=self.metrics,
             on_ranked=versions.on_ranked,
+            slow_seconds=settings.triton.ranker_slow_share * settings.triton.ranker_deadline_ms / 1000,
         )
+        memory: Any = self.table.data
+        held = memory.data
+        values = (held[key] for key in islice(held, _WARM_SESSIONS) if not key.startswith(IDS_PREFIX))
+        refresher.ladder.warm(decode_state(value) for value in values)
         return Delivery(
             source=self._source,
             table=self.sessions.noting(FaustTable(self.table)),

@@ -53,6 +53,7 @@ class Forgetting:
             for key, partition, ids in ended:
                 table.put(ids_key(key), ids, partition)
                 table.remove(key)
+                self.delivery.refresher.ladder.last_pages.forget(key)
         return [key for key, _, _ in ended]
 
     async def erase(self, keys: Keys, extra: Sequence[Record] = ()) -> bool:
@@ -72,6 +73,7 @@ class Forgetting:
                 return False
             for key, _ in both:
                 table.remove(key)
+                self.delivery.refresher.ladder.last_pages.forget(key)
         return True
 
     async def drop_ids(self, before_ms: int, most: int) -> int:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import msgspec
 
 from contracts.errors import DependencyError, RankerTimeout, RankerUnavailable
-from contracts.keys import category_key, tenant_key
 from contracts.recommendations import (
     FallbackReason,
     Latency,
@@ -19,15 +18,16 @@ from contracts.recommendations import (
     encode_page,
 )
 from contracts.settings import PageSettings, SessionSettings
+from contracts.tensors import Effort
 from monitoring.metrics import WorkerMetrics
 from streams.batch import Batch, Visit
 from streams.items import ItemView
-from streams.page import SOURCES, Scored, attribution_token, mixed, placement, popular, recommendation_id, showable
+from streams.ladder import Ladder, Pace, Rung
+from streams.page import SOURCES, Scored, attribution_token, mixed, placement, recommendation_id, showable
 from streams.ports import Answer, Clock, Ranker, Record
 from streams.ranking import Encoder, is_current, request
 from streams.sessions import SessionState, encoded, excluded
 
-MODEL_NAME = "fusion-ranker"
 POOL = 3  # candidates per slot that the rules choose from
 _ENCODER_CHANGES = 3  # times that one batch is sent anew because another encoder answered
 _TRACE_HEADERS = ("traceparent", "tracestate")
@@ -68,6 +68,7 @@ class Refresher:
         pages_topic: where pages go.
         metrics: the worker's metrics.
         on_ranked: told each answer and the visits that it is for; must not take time.
+        slow_seconds: past it a usual call of the ranker is slow, and it is asked for less.
     """
 
     ranker: Ranker
@@ -78,8 +79,13 @@ class Refresher:
     pages_topic: str
     metrics: WorkerMetrics
     on_ranked: Callable[[Sequence[Visit], Answer], object] = lambda _visits, _answer: None
+    slow_seconds: float = float("inf")
     encoder: Encoder = field(default_factory=Encoder)
     _shown: Counter[int] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        """The rungs below the ranker."""
+        self.ladder = Ladder(self.view, self.page.grid_size, Pace(self.slow_seconds))
 
     async def refresh(self, batch: Batch, taken_at: float, queue_ms: dict[bytes, float]) -> list[Refreshed]:
         """Pages and next states for every visit of the batch.
@@ -95,7 +101,7 @@ class Refresher:
         folded_at = self.clock.monotonic()
         ranked = await self._rank(visits)
         stages = _Stages((folded_at - taken_at) * 1000, ranked, self.clock.monotonic())
-        self._observe(stages, len(visits))
+        self._observe(stages)
         refreshed = [self._refreshed(visit, row, ranked, stages, queue_ms[visit.key]) for row, visit in enumerate(visits)]
         self.metrics.stage.labels("rules").observe(self.clock.monotonic() - stages.rules_started)
         for source, count in self._shown.items():
@@ -106,47 +112,49 @@ class Refresher:
     async def _rank(self, visits: Sequence[Visit]) -> Ranked:
         rows = [(visit.trigger.tenant_id, visit.state) for visit in visits]
         started = self.clock.monotonic()
+        effort = self.ladder.pace.effort
         try:
-            answer = await self._answer(rows)
+            answer = await self._answer(rows, effort)
         except RankerTimeout:
             return Ranked(None, "triton_timeout", self.clock.monotonic() - started)
         except DependencyError:
             return Ranked(None, "triton_down", self.clock.monotonic() - started)
         self.on_ranked(visits, answer)
         self.metrics.index_version.set(answer.index_version)
-        reason: FallbackReason | None = "cold_catalog" if answer.index_size == 0 else None
-        return Ranked(answer, reason, self.clock.monotonic() - started)
+        reason: FallbackReason | None = "triton_slow" if effort is Effort.REDUCED else None
+        seconds = self.clock.monotonic() - started
+        self.ladder.pace.observe(seconds)
+        return Ranked(answer, "cold_catalog" if answer.index_size == 0 else reason, seconds)
 
-    async def _answer(self, rows: Sequence[tuple[str, SessionState]]) -> Answer:
+    async def _answer(self, rows: Sequence[tuple[str, SessionState]], effort: Effort) -> Answer:
         """The answer of the encoder that the states were sent for: a state never mixes two of them."""
         for _ in range(_ENCODER_CHANGES):
             sent_for = self.encoder
-            answer = await self.ranker.rank(request(rows, sent_for))
+            answer = await self.ranker.rank(request(rows, sent_for, effort))
             if answer.model_version == sent_for.version:
                 return answer
             # Another encoder serves than the states were sent for: learn which, and ask again with states rebuilt.
             self.encoder = Encoder(answer.model_version, answer.state.shape[1])
-            self.metrics.model.info({"name": MODEL_NAME, "version": str(answer.model_version)})
+            self.metrics.model.info({"name": Rung.RANKED.value, "version": str(answer.model_version)})
             if not any(state.encoder or state.recent for _, state in rows):
                 return answer
         message = f"another model answered each of {_ENCODER_CHANGES} times that a batch was sent"
         raise RankerUnavailable(message)
 
-    def _observe(self, stages: _Stages, pages: int) -> None:
+    def _observe(self, stages: _Stages) -> None:
         for stage, milliseconds in (("fold", stages.fold_ms), ("rpc", stages.rpc_ms), ("model", stages.model_ms)):
             self.metrics.stage.labels(stage).observe(milliseconds / 1000)
-        if stages.ranked.fallback_reason is not None:
-            self.metrics.fallbacks.labels(stages.ranked.fallback_reason).inc(pages)
 
     def _refreshed(self, visit: Visit, row: int, ranked: Ranked, stages: _Stages, queue_ms: float) -> Refreshed:
         state = visit.state
         if ranked.answer is not None:
             rebuilt = state if is_current(state, self.encoder) else _forgotten(state)
             state = encoded(rebuilt, ranked.answer.state[row].tobytes(), ranked.answer.model_version, self.session)
-        for key, _ in visit.state.pending:
-            self.view.touch(key)
-        chosen = self._choose(visit, row, ranked)
-        page = self._page(visit, chosen, ranked, stages, queue_ms)
+            self.ladder.learn(visit)
+        chosen, rung = self.ladder.fill(visit, self._ranked_items(visit, row, ranked))
+        page = self._page(visit, chosen, rung, stages, queue_ms)
+        if page.fallback_reason is not None:
+            self.metrics.fallbacks.labels(page.fallback_reason).inc()
         self._shown.update([candidate.source for candidate in chosen])
         headers = tuple(header for header in visit.incoming.headers if header[0] in _TRACE_HEADERS)
         record = Record(self.pages_topic, visit.key, encode_page(page), headers=headers)
@@ -160,41 +168,26 @@ class Refresher:
             degraded=page.degraded,
         )
 
-    def _choose(self, visit: Visit, row: int, ranked: Ranked) -> list[Scored]:
-        state, event = visit.state, visit.trigger
-        hidden, now = set(excluded(state)), visit.incoming.timestamp
-        size = self.page.grid_size
-        chosen: list[Scored] = []
-        if ranked.answer is not None:
-            answer = ranked.answer
-            found = showable(self.view, answer.items[row].tolist(), hidden, now, POOL * size)
-            # Items of a category page share their department, so only the full path can mix them.
-            categories = [card.category for _, card in found]
-            scores = answer.scores[row, [position for position, _ in found]].tolist()
-            for place in mixed(categories, scores, size, self.page.diversity):
-                position, card = found[place]
-                text, image, behaviour = answer.shares[row, position].tolist()
-                chosen.append(Scored(card, scores[place], int(answer.sources[row, position]), (text, image, behaviour)))
-        if len(chosen) < size:
-            tenant = tenant_key(event.tenant_id)
-            shown = hidden | {candidate.card.key for candidate in chosen}
-            chosen += popular(self.view, tenant, self._category(state, event.tenant_id), shown, now, size - len(chosen))
+    def _ranked_items(self, visit: Visit, row: int, ranked: Ranked) -> list[Scored] | None:
+        """What may be shown of the ranker's answer, categories mixed; None without an answer."""
+        answer, size = ranked.answer, self.page.grid_size
+        if answer is None:
+            return None
+        hidden = set(excluded(visit.state))
+        found = showable(self.view, answer.items[row].tolist(), hidden, visit.incoming.timestamp, POOL * size)
+        # Items of a category page share their department, so only the full path can mix them.
+        categories = [card.category for _, card in found]
+        scores = answer.scores[row, [position for position, _ in found]].tolist()
+        chosen = []
+        for place in mixed(categories, scores, size, self.page.diversity):
+            position, card = found[place]
+            text, image, behaviour = answer.shares[row, position].tolist()
+            chosen.append(Scored(card, scores[place], int(answer.sources[row, position]), (text, image, behaviour)))
         return chosen
 
-    def _category(self, state: SessionState, tenant_id: str) -> int:
-        """Where the fallback looks first: the page's category, else that of the last item touched."""
-        if state.category:
-            return category_key(tenant_id, state.category)
-        for key, _ in reversed(state.recent + state.pending):
-            card = self.view.cards.get(key)
-            if card is not None:
-                return card.category_key
-        return 0
-
-    def _page(
-        self, visit: Visit, chosen: Sequence[Scored], ranked: Ranked, stages: _Stages, queue_ms: float
-    ) -> PageRecommendation:
-        state, event, incoming = visit.state, visit.trigger, visit.incoming
+    def _page(self, visit: Visit, chosen: Sequence[Scored], rung: Rung, stages: _Stages, queue_ms: float) -> PageRecommendation:
+        state, event, incoming, ranked = visit.state, visit.trigger, visit.incoming, stages.ranked
+        reason = ranked.fallback_reason or ("cold_catalog" if rung is Rung.LAST_PAGE else None)
         version = ranked.answer.model_version if ranked.answer is not None else 0
         identity = recommendation_id(visit.key, incoming.partition, incoming.offset, version)
         secret = self.page.signing_secret.get_secret_value().encode()
@@ -218,11 +211,11 @@ class Refresher:
             source=Source(incoming.partition, incoming.offset),
             index_version=ranked.answer.index_version if ranked.answer is not None else 0,
             placements=(placement(state.page_type, chosen),),
-            model=Model(MODEL_NAME if ranked.answer is not None else "popular-in-category", str(version)),
+            model=Model(rung.value, str(version)),
             experiment_ids=state.experiment_ids,
             missing_ids=tuple(dict.fromkeys(missing)),
-            degraded=ranked.fallback_reason is not None,
-            fallback_reason=ranked.fallback_reason,
+            degraded=reason is not None,
+            fallback_reason=reason,
             latency_ms=stages.latency(queue_ms, self.clock.monotonic(), max(0.0, float(generated - received))),
         )
 

@@ -28,6 +28,7 @@ from contracts.keys import item_key
 from contracts.settings import SessionSettings
 from contracts.tensors import RING, EventKind
 from streams import event_ids
+from streams.facts import facts_after
 
 Touch = tuple[int, int]  # (item key, EventKind), oldest first
 IDS_PREFIX = b"\xff"
@@ -188,31 +189,6 @@ def _begin(state: SessionState | None, event: Event, partition: int, offset: int
     return msgspec.structs.replace(fresh, cart=state.cart, bought=state.bought, user_id=state.user_id)
 
 
-def _added(keys: tuple[int, ...], new: tuple[int, ...], limit: int) -> tuple[int, ...]:
-    """`keys` with `new` moved to the end, at most `limit`, the oldest left out."""
-    return (tuple(key for key in keys if key not in new) + new)[-limit:]
-
-
-def _without(keys: tuple[int, ...], gone: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(key for key in keys if key not in gone)
-
-
-def _facts(state: SessionState, event: Event, keys: tuple[int, ...], limit: int) -> dict[str, tuple[int, ...]]:
-    """Cart, bought and dismissed after the event."""
-    match event.event_name:
-        case "add_to_cart":
-            return {"cart": _added(state.cart, keys, limit), "dismissed": _without(state.dismissed, keys)}
-        case "remove_from_cart":
-            return {"cart": _without(state.cart, keys)}
-        case "purchase":
-            return {"cart": _without(state.cart, keys), "bought": _added(state.bought, keys, limit)}
-        case "refund":
-            return {"bought": _without(state.bought, keys)}
-        case "dismiss_item":
-            return {"dismissed": _added(state.dismissed, keys, limit)}
-    return {}
-
-
 def _page(state: SessionState, event: Event, keys: tuple[int, ...]) -> tuple[PageType, str, int]:
     """Page type, category and anchor item after the event; an event that says nothing of the page leaves it as it was."""
     if event.page is not None:
@@ -280,7 +256,7 @@ def advance(
             experiment_ids=event.experiment_ids or base.experiment_ids,
             touched=base.touched + touched,
             arrived=max(base.arrived, arrived),
-            **({} if is_foreign else _facts(base, event, keys, settings.set_items)),
+            **({} if is_foreign else facts_after(base, event, keys, settings.set_items)),
         ),
         Outcome.PROCESSED,
         late,
