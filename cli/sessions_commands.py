@@ -23,6 +23,9 @@ _SESSION_K, _HISTORY_K = 20, 10
 SessionData = Annotated[Path, typer.Option("--data", help="Folder with train.txt.gz and test.txt.gz.")]
 HistoryData = Annotated[Path, typer.Option("--data", help="File with a user and then the user's items in each line.")]
 Report = Annotated[Path, typer.Option("--json", help="File for all figures, curves and breakdowns.")]
+Page = Annotated[
+    Path | None, typer.Option("--html", help="File for a page with the tables and plots of it, to open in a browser.")
+]
 Checkpoints = Annotated[
     Path | None, typer.Option(help="Folder of checkpoints and TensorBoard curves; by default var/sessions/NAME/RECIPE.")
 ]
@@ -90,7 +93,9 @@ def _train(data: Dataset, recipe: EncoderRecipe, checkpoints: Path | None, k: in
     )
 
 
-def _evaluate(data: Dataset, recipe: EncoderRecipe, checkpoints: Path | None, k: int, threads: int, out: Path) -> None:
+def _evaluate(
+    data: Dataset, recipe: EncoderRecipe, checkpoints: Path | None, k: int, threads: int, out: tuple[Path, Path | None]
+) -> None:
     import json
 
     import torch
@@ -100,18 +105,24 @@ def _evaluate(data: Dataset, recipe: EncoderRecipe, checkpoints: Path | None, k:
     from benchmarks.quality_report import bars, table
     from training.sessions.encoder_training import train_encoder
     from training.sessions.evaluate import run
+    from training.sessions.report import render
 
     torch.set_num_threads(threads)
     console, about = Console(), describe() | {"threads": threads}
-    out.parent.mkdir(parents=True, exist_ok=True)
+    report, page = out
+    for path in (report, page or report):
+        path.parent.mkdir(parents=True, exist_ok=True)
     choice = _choice(data, recipe, console)
     folder = _folder(checkpoints, data, choice.recipe)
     with bars(console) as tick:
         train_encoder(data, folder, choice.recipe, k, tick, augment=choice.augment)
         figures = run(data, folder, choice.recipe, k, tick)
-    out.write_text(json.dumps({"machine": about, **figures}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    whole = {"machine": about, **figures}
+    report.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if page is not None:
+        page.write_text(render(whole, histories=data.mask_seen), encoding="utf-8")
     console.print(table(figures))
-    console.print(f"written: {out}", soft_wrap=True)
+    console.print("written: " + " and ".join(str(path) for path in (report, page) if path is not None), soft_wrap=True)
 
 
 @TRAIN.command("sessions")
@@ -172,6 +183,7 @@ def train_histories(  # noqa: PLR0917 - one parameter an option
 def evaluate_sessions(  # noqa: PLR0917 - one parameter an option
     data: SessionData,
     out: Report,
+    page: Page = None,
     checkpoints: Checkpoints = None,
     fewest: Fewest = None,
     most: Most = None,
@@ -184,17 +196,19 @@ def evaluate_sessions(  # noqa: PLR0917 - one parameter an option
     Layout of the folder: see `vitrine train sessions --help`. All items are ranked, clicked ones too; ties take the middle
     rank; a target that training never saw counts as a miss. The blend learns on the last tenth of the training sessions, and
     nothing is chosen by the test part. The file tells figures of every model, the learning curve, the blend's figures by
-    length of the prefix, by clicks of the target and by where the target stood in the prefix, minutes, seed and commit.
+    length of the prefix, by clicks of the target and by where the target stood in the prefix, minutes, seed and commit. --html
+    writes the same as a page with plots.
     """
     from training.sessions.data import read_sessions
 
-    _evaluate(read_sessions(data), _recipe(fewest, most, refit, seed), checkpoints, _SESSION_K, threads, out)
+    _evaluate(read_sessions(data), _recipe(fewest, most, refit, seed), checkpoints, _SESSION_K, threads, (out, page))
 
 
 @EVALUATE.command("histories")
 def evaluate_histories(  # noqa: PLR0917 - one parameter an option
     data: HistoryData,
     out: Report,
+    page: Page = None,
     checkpoints: Checkpoints = None,
     fewest: Fewest = None,
     most: Most = None,
@@ -209,4 +223,4 @@ def evaluate_histories(  # noqa: PLR0917 - one parameter an option
     """
     from training.sessions.data import read_histories
 
-    _evaluate(read_histories(data), _recipe(fewest, most, refit, seed), checkpoints, _HISTORY_K, threads, out)
+    _evaluate(read_histories(data), _recipe(fewest, most, refit, seed), checkpoints, _HISTORY_K, threads, (out, page))

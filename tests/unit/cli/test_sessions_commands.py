@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,8 @@ def test_sessions_are_trained_once_and_the_evaluation_measures_that_training(cir
     said = invoke("train", "sessions", "--data", circle, "--checkpoints", folder, *QUICK)
     assert "refit  epoch 3" in said
     trained = (folder / "final.pt").stat().st_mtime_ns
-    said = invoke("evaluate", "sessions", "--data", circle, "--checkpoints", folder, "--json", out, *QUICK)
+    page = tmp_path / "pages" / "circle.html"
+    said = invoke("evaluate", "sessions", "--data", circle, "--checkpoints", folder, "--json", out, "--html", page, *QUICK)
     assert (folder / "final.pt").stat().st_mtime_ns == trained, "a finished training is not repeated"
     figures = json.loads(out.read_text())
     assert (figures["test_queries"], figures["items"], figures["seed"], figures["k"]) == (3, 30, 0, 20)
@@ -51,6 +53,11 @@ def test_sessions_are_trained_once_and_the_evaluation_measures_that_training(cir
     assert {"popularity", "V-SKNN", "item-KNN", "encoder", "blend"} <= figures["models"].keys()
     assert {"commit", "cores"} <= figures["machine"].keys()
     assert all(model in said for model in figures["models"])
+    shown = page.read_text(encoding="utf-8")
+    assert all(f"<td>{model}</td>" in shown for model in figures["models"])
+    assert f"{figures['models']['blend']['mrr@20']:.4f}" in shown
+    assert shown.count("<svg") == 5, "before and after, learning curve, by length, by popularity, by position"
+    assert not re.search(r"""(?:src|href)=["'](?!#)|@import|url\((?!#)""", shown), "nothing is loaded from elsewhere"
 
 
 def test_histories_hold_out_the_last_item_and_mask_what_was_seen(tmp_path: Path) -> None:
