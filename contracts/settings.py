@@ -94,6 +94,8 @@ class PageSettings(Part):
     grid_size: int = Field(12, ge=1, le=40)
     diversity: float = Field(0.35, ge=0, le=1)
     """0 keeps the ranker's order; 1 lets no category follow itself while others are left."""
+    exposure: float = Field(0.0, ge=0, le=1)
+    """0 is off; at 1 a rarely seen product of a rarely seen seller may move up by as many places as the page has."""
     expire_seconds: float = Field(300.0, gt=0)
     signing_secret: SecretStr = SecretStr("vitrine-demo-secret")
     signing_secret_file: Path | None = None

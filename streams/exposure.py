@@ -1,34 +1,44 @@
-"""The exposure rule: lets products that are seldom seen, and sellers that are, move up a bounded number of places. Pure."""
+"""The exposure rule: lets products that are seldom seen, and sellers that are, move up a bounded number of places. Pure.
+
+Rarity is told from the candidates of the page alone, never from what was shown before: a page that is made again after a crash
+is the same page.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 
-def lifted(rarity: Sequence[float], strength: float, reach: int) -> list[int]:
+def lifted(rare: Sequence[float], strength: float, reach: int) -> list[int]:
     """The order of candidates after the lift, as positions in the order before it.
 
-    Candidate i, at place i of the ranker's order, is sorted by i - strength · reach · rarity[i]. So nobody moves by more than
-    strength · reach places in either direction: what passes a candidate stood at most that far behind it. Equal keys keep
-    their order. The same candidates give the same order, whatever was shown before, so that a page made again is the same.
+    Candidate i, at place i of the ranker's order, is sorted by i - strength · reach · rare[i]. So nobody moves by more than
+    strength · reach places in either direction: whatever passes a candidate stood at most that far behind it.
 
     Args:
-        rarity: of each candidate, 0 (everybody sees it) to 1 (hardly anybody does).
+        rare: rarity of each candidate, 0 (everybody sees it) to 1 (hardly anybody does).
         strength: 0, the ranker's order, to 1.
         reach: places that a candidate of rarity 1 gains over one of rarity 0 at strength 1.
     """
     gain = strength * reach
-    return sorted(range(len(rarity)), key=lambda place: place - gain * min(max(rarity[place], 0.0), 1.0))
+    return sorted(range(len(rare)), key=lambda place: place - gain * rare[place])
 
 
-def ranks_from_rare(values: Sequence[float]) -> list[float]:
-    """Rarity of things by how much each is seen: 1 for the least, 0 for the most, equal values share theirs."""
+def rarity(popularity: Sequence[float], sellers: Sequence[str]) -> list[float]:
+    """Rarity of a page's candidates, 0 to 1: half by the product's popularity, half by how many candidates its seller has."""
+    count = Counter(sellers)
+    by_item, by_seller = _rare_first(popularity), _rare_first([count[seller] for seller in sellers])
+    return [(one + other) / 2 for one, other in zip(by_item, by_seller, strict=True)]
+
+
+def _rare_first(values: Sequence[float]) -> list[float]:
+    """1 for the least of the values, 0 for the greatest, by rank; equal values share the middle of theirs."""
     if len(values) < 2:
         return [0.0] * len(values)
-    ordered = sorted(values)
     first: dict[float, int] = {}
     last: dict[float, int] = {}
-    for place, value in enumerate(ordered):
+    for place, value in enumerate(sorted(values)):
         first.setdefault(value, place)
         last[value] = place
     return [1.0 - (first[value] + last[value]) / (2 * (len(values) - 1)) for value in values]

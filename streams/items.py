@@ -36,6 +36,7 @@ class ItemCard:
     available_time: int | None
     expire_time: int | None
     sponsored: Sponsored | None
+    seller: str
 
     def is_showable(self, time_ms: int) -> bool:
         """Whether the item may be on a page made for an event of `time_ms`."""
@@ -70,6 +71,7 @@ def card_of(value: bytes) -> ItemCard:
         available_time=item.available_time,
         expire_time=item.expire_time,
         sponsored=item.sponsored,
+        seller=item.brands[0] if item.brands else "",
     )
 
 

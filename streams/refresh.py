@@ -21,6 +21,7 @@ from contracts.settings import PageSettings, SessionSettings
 from contracts.tensors import Effort
 from monitoring.metrics import WorkerMetrics
 from streams.batch import Batch, Visit
+from streams.exposure import lifted, rarity
 from streams.items import ItemView
 from streams.ladder import Ladder, Pace, Rung
 from streams.page import SOURCES, Scored, attribution_token, mixed, placement, recommendation_id, showable
@@ -175,11 +176,16 @@ class Refresher:
             return None
         hidden = set(excluded(visit.state))
         found = showable(self.view, answer.items[row].tolist(), hidden, visit.incoming.timestamp, POOL * size)
+        if self.page.exposure:
+            rare = rarity([card.popularity for _, card in found], [card.seller for _, card in found])
+            found = [found[place] for place in lifted(rare, self.page.exposure, size)]
         # Items of a category page share their department, so only the full path can mix them.
         categories = [card.category for _, card in found]
         scores = answer.scores[row, [position for position, _ in found]].tolist()
         chosen = []
-        for place in mixed(categories, scores, size, self.page.diversity):
+        # After a lift a place has the worth of the score that stood there before it.
+        worth = sorted(scores, reverse=True) if self.page.exposure else scores
+        for place in mixed(categories, worth, size, self.page.diversity):
             position, card = found[place]
             text, image, behaviour = answer.shares[row, position].tolist()
             chosen.append(Scored(card, scores[place], int(answer.sources[row, position]), (text, image, behaviour)))
