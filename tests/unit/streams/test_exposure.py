@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
+from contracts.catalog import CatalogItem, ItemEmbedding, Rating, encode
+from contracts.keys import message_key
+from contracts.recommendations import decode_page
+from contracts.settings import Settings
+from monitoring.metrics import WorkerMetrics
+from streams.batch import Incoming, fold
 from streams.exposure import lifted, rarity
+from streams.refresh import Refresher
+from streams.sessions import SessionState
+from tests.fakes import FakeRanker, ManualClock, event_bytes, keys_of, view_of
+
+NOW = 1_800_000_000_000
 
 SHARES = st.floats(0, 1)
 POOLS = st.lists(st.tuples(st.floats(0, 12), st.sampled_from(["", "Acme", "Birk", "Cole"])), max_size=60)
@@ -46,3 +60,37 @@ def test_a_rare_product_of_a_rare_seller_passes_popular_ones_of_the_common_selle
     pool = [(9.0, "Acme"), (8.0, "Acme"), (7.0, "Acme"), (0.5, "Birk")]
     assert lifted(rare_of(pool), 1.0, 4)[0] == 3
     assert lifted(rare_of(pool), 0.1, 4) == [0, 1, 2, 3]
+
+
+def page(exposure: float, ratings: dict[int, int]) -> list[str]:
+    """Items of a page of 20 candidates, best first, of which some are rated by many."""
+    view = view_of(20)
+    for row, count in ratings.items():
+        item = CatalogItem(item_id=f"i{row}", title="", rating=Rating(4.0, count))
+        record = ItemEmbedding(item_id=f"i{row}", tenant_id="default", model_version=1, dim=1, fused=(1.0,), item=item)
+        view.apply(message_key("default", f"i{row}"), encode(record))
+    settings = Settings()
+    refresher = Refresher(
+        FakeRanker(keys_of(20)),
+        view,
+        ManualClock(NOW),
+        settings.session,
+        settings.page.model_copy(update={"exposure": exposure, "diversity": 0.0}),
+        "pages",
+        WorkerMetrics.create(CollectorRegistry()),
+    )
+    key, value = event_bytes("v", 1, NOW)
+    states: dict[bytes, SessionState | None] = {}
+    batch = fold([Incoming(0, 0, key, value, NOW)], states.get, settings.session, events_topic="e", dead_letter_topic="d")
+    (made,) = asyncio.run(refresher.refresh(batch, NOW / 1000, dict.fromkeys(batch.visits, 0.0)))
+    return [item.item_id for item in decode_page(made.page.value or b"").placements[0].items]
+
+
+def test_the_setting_lets_unrated_products_pass_a_famous_one_and_off_changes_nothing() -> None:
+    plain = page(0.0, {})
+    famous = {int(plain[0].removeprefix("i")): 5000}
+    assert page(0.0, famous) == plain
+    changed = page(1.0, famous)
+    assert changed == page(1.0, famous)
+    assert changed[0] == plain[1]
+    assert plain[0] in changed[2:]
