@@ -42,6 +42,8 @@ class Measured:
     seconds: float
     sent: int = 0
     latencies: list[float] = field(default_factory=list)
+    due: list[float] = field(default_factory=list)
+    """When each of them was due, seconds of the monotonic clock."""
     unanswered: int = 0
     pages: int = 0
     sending_late_ms: float = 0.0
@@ -158,5 +160,6 @@ class Driver:
             while waiting:
                 waited, due = waiting.popleft()
                 self._now.latencies.append((arrived - due) * 1000)
+                self._now.due.append(due)
                 if waited == event_id:
                     break

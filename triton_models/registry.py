@@ -27,6 +27,7 @@ from contracts.releases import (
     list_releases,
     read_manifest,
 )
+from contracts.settings import Settings
 from fusion import artefact as artefacts
 from fusion import checkpoint
 from triton_models.export import COPIED, GRAPHS, write_graph, write_tokenizer
@@ -65,7 +66,9 @@ def publish(
     _require_finite(artefact, source)
     root.mkdir(parents=True, exist_ok=True)
     with _locked(root):
-        content, taken = content_version(source), list_releases(root)
+        # The export weighs the ranker's heads, so other objectives are another version.
+        content = content_version({**source, "objectives": Settings().objectives.model_dump()})
+        taken = list_releases(root)
         for release in taken:
             if release.content == content:
                 return release.version
@@ -76,7 +79,7 @@ def publish(
         exports = [root / str(release.version) for release in reversed(taken)] + ([based_on] if based_on is not None else [])
         _export(copy, partial, _with_items(exports, items_version(source)), tick)
         tick("hashing")
-        _release(partial, version, source).write(partial)
+        _release(partial, version, content, source).write(partial)
         (root / _LAST).write_text(str(version))
         partial.rename(root / str(version))
     return version
@@ -150,11 +153,11 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _release(folder: Path, version: int, source: dict[str, Any]) -> Release:
+def _release(folder: Path, version: int, content: str, source: dict[str, Any]) -> Release:
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     return Release(
         version=version,
-        content=content_version(source),
+        content=content,
         items_version=items_version(source),
         published_time=time.time_ns() // 1_000_000,
         files={str(file.relative_to(folder)): file_digest(file) for file in files},
