@@ -131,6 +131,11 @@ class KeyRing:
             whose = f"a {access.name.lower()} key of tenant {tenant!r}"
             message = f"{whose} has {len(key)} characters, at least {_MIN_KEY_LENGTH} expected"
             raise ConfigurationError(message)
+        if "|" in tenant or not tenant:
+            message = (
+                f"a key is of tenant {tenant!r}, expected a name without '|', which parts tenant and visitor in message keys"
+            )
+            raise ConfigurationError(message)
         digest = _digest(key)
         if digest in self._principals:
             message = f"a {access.name.lower()} key of tenant {tenant!r} is there twice"

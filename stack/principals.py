@@ -85,7 +85,11 @@ def grants(settings: Settings) -> frozenset[Grant]:
         },
         Role.PRODUCER: {"WRITE": (EVENTS, CATALOG)},
         Role.CONSUMER: {"READ": (PAGES,)},
-        Role.OPERATOR: {"READ": everything, "WRITE": (EVENTS, CATALOG, ERASURES, MODELS), "DELETE": (DEAD_LETTERS,)},
+        Role.OPERATOR: {
+            "READ": everything,
+            "WRITE": (EVENTS, CATALOG, ERASURES, MODELS, DEAD_LETTERS),
+            "DELETE": (EVENTS, DEAD_LETTERS),
+        },
     }
     groups = {Role.WORKER: settings.worker.group, Role.CATALOG: settings.catalog.group}
     of_topics = {

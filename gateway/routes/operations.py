@@ -13,7 +13,7 @@ from starlette.routing import Route
 from contracts.errors import BrokerUnavailable
 from gateway.deadletters import KEPT
 from gateway.problem import Problem, broker_away
-from gateway.services import services_of
+from gateway.services import principal_of, services_of
 
 _JSON = "application/json"
 _MAX_MINUTES = 24 * 60
@@ -68,17 +68,23 @@ async def get_health(request: Request) -> Response:
 
 
 async def get_dead_letters(request: Request) -> Response:
-    """`GET /v1/ops/dead-letters`: the newest with their reasons."""
-    letters = services_of(request).dead_letters
-    body = {"seen": letters.seen, "kept": KEPT, "dead_letters": letters.newest(_MAX_LETTERS)}
+    """`GET /v1/ops/dead-letters`: the newest of the caller's tenant with their reasons."""
+    letters, tenant = services_of(request).dead_letters, _bound_tenant(request)
+    body = {"seen": letters.seen(tenant), "kept": KEPT, "dead_letters": letters.newest(_MAX_LETTERS, tenant)}
     return Response(msgspec.json.encode(body), media_type=_JSON)
+
+
+def _bound_tenant(request: Request) -> str | None:
+    """The tenant whose letters the caller may see; None for a caller who is bound to none."""
+    principal = principal_of(request)
+    return principal.tenant_id if principal.is_bound else None
 
 
 async def replay_dead_letter(request: Request) -> Response:
     """`POST /v1/ops/dead-letters/{partition}/{offset}/replay`: its original bytes, once more to where they came from."""
     place = request.path_params
     try:
-        topic = await services_of(request).dead_letters.replay(place["partition"], place["offset"])
+        topic = await services_of(request).dead_letters.replay(place["partition"], place["offset"], _bound_tenant(request))
     except (BrokerUnavailable, TimeoutError, KafkaError) as error:
         message = f"the dead letter is not sent again: {error}"
         raise broker_away(message) from error

@@ -365,3 +365,26 @@ def test_keys_may_come_from_a_file(tmp_path: Path) -> None:
     file.write_text(json.dumps({"api_keys": {"acme": [SECRET]}}))
     world = World(tmp_path, host=ELSEWHERE, keys_file=str(file))
     assert world.run(lambda client: client.post("/v1/events", json=EVENT, headers=bearer(SECRET))).status_code == 202
+
+
+def test_dead_letters_are_of_the_tenant_of_their_key(guarded: World) -> None:
+    letters = guarded.app.state.services.dead_letters
+    for offset, key in enumerate((b"acme|v", b"other|v", b"nobody's", None)):
+        letters.take(Followed(key, b"{", 0, offset, offset, (("dlq.error.code", b"malformed"),)))
+    shown = guarded.ask("GET", "/v1/ops/dead-letters", OPERATOR).json()
+    assert (shown["seen"], [letter["offset"] for letter in shown["dead_letters"]]) == (1, [0])
+    assert [letter["offset"] for letter in letters.newest(10, None)] == [3, 2, 1, 0]
+
+
+def test_a_tenants_flood_of_dead_letters_pushes_nobody_elses_out(guarded: World) -> None:
+    letters = guarded.app.state.services.dead_letters
+    letters.take(Followed(b"acme|v", b"{", 0, 0, 0, ()))
+    for offset in range(1, 1000):
+        letters.take(Followed(b"other|v", b"{", 0, offset, offset, ()))
+    assert guarded.ask("GET", "/v1/ops/dead-letters", OPERATOR).json()["seen"] == 1
+    assert len(letters.newest(10_000, "other")) == 200
+
+
+def test_a_tenant_whose_name_could_be_read_as_another_ones_visitor_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"a\|b"):
+        World(tmp_path, api_keys={"a|b": [SECRET]})
