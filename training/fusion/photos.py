@@ -65,6 +65,11 @@ def _words(text: str) -> list[str]:
     return re.findall(r"[a-z0-9]+", text.lower())
 
 
+def _forms(word: str) -> set[str]:
+    """A word and what may be its singular."""
+    return {word, word.removesuffix("s"), word.removesuffix("es")}
+
+
 def stripped(title: str, names: Sequence[str]) -> str:
     """A title without the words of some names, in singular or plural, and without words for a gender.
 
@@ -72,13 +77,13 @@ def stripped(title: str, names: Sequence[str]) -> str:
         title: such as `Turtle Check Men Navy Blue Shirt`.
         names: such as `Shirts` and `Navy Blue`.
     """
-    taken = {word.removesuffix("s") for name in names for word in _words(name)}
+    taken = {form for name in names for word in _words(name) for form in _forms(word)}
     # Tshirts are also written T-shirt, T Shirt or Tee.
     taken |= {"t", "tee", "tshirt", "shirt"} if "tshirt" in taken else set()
     kept = []
     for word in title.split():
         parts = set(_words(word))
-        if not {part.removesuffix("s") for part in parts} & taken and not parts & GENDERS:
+        if not any(_forms(part) & taken for part in parts) and not parts & GENDERS:
             kept.append(word)
     return " ".join(kept)
 
