@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +31,32 @@ class TrendCounters:
         self.clicks = 0
         self._counts = np.zeros((items, len(windows)))
         self._touched = np.zeros(items)
+
+    def grow(self, items: int) -> None:
+        """Make room for rows up to `items` - 1; fewer than there are changes nothing."""
+        more = items - len(self.total)
+        if more > 0:
+            self.total = np.concatenate((self.total, np.zeros(more)))
+            self._counts = np.concatenate((self._counts, np.zeros((more, len(self.windows)))))
+            self._touched = np.concatenate((self._touched, np.zeros(more)))
+
+    def state(self) -> dict[str, NDArray[np.float64]]:
+        """Everything counted, for a file: counts [n, speeds], touched [n], total [n], clicks [1], windows [speeds]."""
+        return {
+            "counts": self._counts,
+            "touched": self._touched,
+            "total": self.total,
+            "clicks": np.array([float(self.clicks)]),
+            "windows": self.windows,
+        }
+
+    @classmethod
+    def restored(cls, state: Mapping[str, NDArray[np.float64]]) -> TrendCounters:
+        """Inverse of :meth:`state`."""
+        made = cls(len(state["total"]), tuple(state["windows"].tolist()))
+        made.total, made.clicks = state["total"].copy(), int(state["clicks"][0])
+        made._counts, made._touched = state["counts"].copy(), state["touched"].copy()
+        return made
 
     def add(self, item: int) -> None:
         """One click on an item."""
@@ -65,3 +93,7 @@ class TrendCounters:
         share_now = (now + scale * share_all[:, None] * 0.05) / (scale * 1.05)
         lift = np.log(share_now / share_all[:, None])
         return np.concatenate((np.log1p(self.total)[:, None], lift), axis=1).astype(np.float32)
+
+    def unseen(self) -> NDArray[np.float32]:
+        """What `features` tells of an item that was never clicked, whatever the others are: [1 + speeds]."""
+        return np.array([0.0, *np.full(len(self.windows), np.log(0.05 / 1.05))], dtype=np.float32)

@@ -7,22 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fusion.blend import best_of_rows, rule_values, union, values_at
+from fusion.blend_features import PREFIX, TOP, TOP_PAIRS, Opinions, blend_features
 from fusion.neighbours import SessionNeighbours
 from fusion.trend import TrendCounters
 from training.sessions.data import Ints, Queries
 from training.sessions.encoder import SessionModel
-from training.sessions.rules import by_row, item_cosine, last_items, recent, transitions
 
 Floats = NDArray[np.float32]
-TOP = 120
-"""Candidates from the encoder and from the neighbours; item-KNN adds half as many."""
 WINDOWS = (0.01, 0.05, 0.2)
 """Windows of the trend counters, shares of the log's clicks."""
 
@@ -33,22 +29,18 @@ class Sources:
 
     model: SessionModel
     neighbours: SessionNeighbours
+    counters: TrendCounters
     trend: Floats
-    rule: Any
-    cosine: Any
 
     @classmethod
     def learn(cls, model: SessionModel, sessions: Sequence[Ints], items: int) -> Sources:
-        """Neighbours, counters and rules of some sessions, beside a trained encoder."""
+        """Neighbours and counters of some sessions, beside a trained encoder."""
         neighbours = SessionNeighbours(items)
-        for session in sessions:
-            neighbours.add(session.tolist())
         clicks = np.concatenate(list(sessions))
+        neighbours.extend(clicks, np.array([len(session) for session in sessions], dtype=np.int64))
         counters = TrendCounters(items, tuple(max(1.0, share * len(clicks)) for share in WINDOWS))
         counters.add_all(clicks)
-        rule = by_row(transitions(sessions, items))
-        rule.sort_indices()
-        return cls(model.eval(), neighbours, counters.features(), rule, item_cosine(sessions, items) + rule)
+        return cls(model.eval(), neighbours, counters, counters.features())
 
 
 @dataclass(frozen=True)
@@ -59,51 +51,49 @@ class Candidates:
     features: Floats
 
 
+def newest(queries: Queries) -> Ints:
+    """The newest `PREFIX` clicks of each prefix, int64 [N, PREFIX], padded in front with -1."""
+    part = queries.items[:, -PREFIX:]
+    return np.pad(part, ((0, 0), (PREFIX - part.shape[1], 0)), constant_values=-1)
+
+
 def candidates(sources: Sources, queries: Queries, vectors: torch.Tensor, *, mask_seen: bool) -> Candidates:
-    """Union of the sources' best items with what each source says of them; for some hundred queries at a time."""
-    count = vectors.shape[0]
+    """Union of the sources' best items with what each source says of them; for some hundred queries at a time.
+
+    The served form is `triton_models.blended`; a test compares the two.
+    """
+    prefix = newest(queries)
     dense = sources.model.scores(queries.items, vectors)
-    total = torch.logsumexp(dense, dim=1, keepdim=True).numpy()
-    knn = recent(queries, count) @ sources.cosine
-    knn.sort_indices()
-    table = knn.indptr.astype(np.int64), knn.indices.astype(np.int64), knn.data
-    near, votes = sources.neighbours.look_up(queries.items, TOP)
     if mask_seen:
         rows, seen_at = np.nonzero(queries.items >= 0)
         dense[rows, queries.items[rows, seen_at]] = -torch.inf
-    top = dense.topk(min(TOP, count), dim=1)
-    by_knn: Any = best_of_rows(*table, TOP // 2)
-    items: Any = union(np.concatenate((top.indices.numpy(), near, by_knn), axis=1))
-    safe = np.maximum(items, 0)
-    said = np.take_along_axis(dense.numpy(), safe, axis=1)
-    items = np.where(np.isfinite(said), items, -1)
-    seen = (items[:, :, None] == queries.items[:, None, -10:]).sum(-1)
-    order = np.broadcast_to(np.arange(1, top.indices.shape[1] + 1, dtype=np.float32), top.indices.shape)
-    place = values_at(items, top.indices.numpy(), np.ascontiguousarray(order))
-    score = values_at(items, near, votes)
-    rules: Any = sources.rule.indptr, sources.rule.indices, sources.rule.data
-    last, before = last_items(queries), last_items(queries, 2)
-    trend = sources.trend[safe]
-    every = vectors.numpy()
-    unit = every[safe]
-    columns = (
-        said - total,
-        said - top.values.numpy()[:, :1],
-        np.log(score + 1e-3),
-        score / np.maximum(votes.sum(1, keepdims=True), 1e-6),
-        np.log(np.where(place > 0, place, 2.0 * TOP)),
-        np.sqrt(rule_values(items, last, *rules)),
-        np.sqrt(rule_values(items, before, *rules)),
-        np.log(rule_values(items, np.arange(len(items)), *table) + 1e-3),
-        np.matmul(unit, every[np.maximum(last, 0)][:, :, None])[..., 0] * (last >= 0)[:, None],
-        np.matmul(unit, every[np.maximum(before, 0)][:, :, None])[..., 0] * (before >= 0)[:, None],
-        *np.moveaxis(trend, -1, 0),
-        items == last[:, None],
-        np.minimum(seen, 3),
-        np.broadcast_to(np.log1p(queries.lengths)[:, None], items.shape),
+    found = dense.topk(min(TOP, vectors.shape[0]), dim=1)
+    more = ((0, 0), (0, TOP - found.indices.shape[1]))
+    best = np.pad(found.values.numpy(), more, constant_values=-np.inf)
+    proposed = np.where(np.isfinite(best), np.pad(found.indices.numpy(), more, constant_values=-1), -1)
+    heard = sources.neighbours.consult(prefix, proposed, TOP, TOP_PAIRS)
+    items = np.concatenate((proposed, heard.extra), axis=1)
+    logits = np.take_along_axis(dense.numpy(), np.maximum(items, 0), axis=1)
+    items = np.where(np.isfinite(logits), items, -1)
+    safe, every = np.maximum(items, 0), vectors.numpy()
+    last = every[np.maximum(prefix[:, -2:], 0)] * (prefix[:, -2:] >= 0)[:, :, None]
+    place = np.zeros(items.shape, np.float32)
+    place[:, :TOP] = np.arange(1, TOP + 1)
+    said = Opinions(
+        items=items,
+        prefix=prefix,
+        logits=logits,
+        best=best,
+        place=place,
+        votes=heard.votes,
+        total=heard.total,
+        pairs=heard.pairs,
+        last=heard.last,
+        before=heard.before,
+        cosines=np.matmul(every[safe], last[:, ::-1].transpose(0, 2, 1)),
+        trend=sources.trend[safe],
     )
-    features = np.stack([np.nan_to_num(column, neginf=0.0).astype(np.float32) for column in columns], axis=-1)
-    return Candidates(items, features)
+    return Candidates(items, blend_features(said))
 
 
 def in_batches(

@@ -1,0 +1,83 @@
+"""What the blend is told of a candidate: one definition for training, benchmark and serving.
+
+Shapes: N queries, C candidates, T best answers of the encoder, S speeds of the trend, D width of item vectors, F features.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusion.consult_kernels import AHEAD
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+TOP = 120
+"""T, and most candidates of the neighbours."""
+TOP_PAIRS = 60
+"""Most candidates of the co-visits."""
+PREFIX = AHEAD
+"""Newest clicks that neighbours, co-visits and these features see: as many as travel to the server. The encoder saw all."""
+
+
+class Opinions(NamedTuple):
+    """What the sources say of candidates.
+
+    Attributes:
+        items: int64 [N, C] rows, -1 where empty.
+        prefix: int64 [N, PREFIX] rows, newest last, padded in front with -1.
+        logits: [N, C] of the encoder with the pointer, anything where empty.
+        best: [N, T] the encoder's best logits, falling, -inf where there are fewer.
+        place: [N, C] place among the encoder's best from 1, 0 if not among them.
+        votes: [N, C] of the neighbours, total [N] of all items; pairs, last, before [N, C]: `fusion.neighbours.Consulted`.
+        cosines: [N, C, 2] of the item's vector to those of the last click and the click before.
+        trend: [N, C, 1 + S] of `fusion.trend.TrendCounters.features`.
+    """
+
+    items: Ints
+    prefix: Ints
+    logits: Floats
+    best: Floats
+    place: Floats
+    votes: Floats
+    total: Floats
+    pairs: Floats
+    last: Floats
+    before: Floats
+    cosines: Floats
+    trend: Floats
+
+
+def log_total(best: Floats) -> Floats:
+    """Log of the summed exponentials of the encoder's best logits [N, T]: [N, 1]."""
+    top = best[:, :1]
+    total: Floats = top + np.log(np.exp(best - top).sum(axis=1, keepdims=True))
+    return total
+
+
+def blend_features(said: Opinions) -> Floats:
+    """Features [N, C, F] in the order of `fusion.blend.FEATURES`; a query's bits do not depend on the others."""
+    items = said.items
+    columns = (
+        said.logits - log_total(said.best),
+        said.logits - said.best[:, :1],
+        np.log(said.votes + np.float32(1e-3)),
+        said.votes / np.maximum(said.total, np.float32(1e-6))[:, None],
+        np.log(np.where(said.place > 0, said.place, np.float32(2 * TOP))),
+        np.sqrt(said.last),
+        np.sqrt(said.before),
+        np.log(said.pairs + np.float32(1e-3)),
+        *np.moveaxis(said.cosines, -1, 0),
+        *np.moveaxis(said.trend, -1, 0),
+        items == said.prefix[:, -1:],
+        np.minimum((items[:, :, None] == said.prefix[:, None, :]).sum(-1), 3),
+        np.broadcast_to(np.log1p((said.prefix >= 0).sum(1).astype(np.float32))[:, None], items.shape),
+    )
+    made = np.empty((*items.shape, len(columns)), np.float32)
+    for number, column in enumerate(columns):
+        made[..., number] = column
+    made[items < 0] = 0.0
+    return made
