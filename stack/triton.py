@@ -29,7 +29,8 @@ GRPC_SETTING = "VITRINE_TRITON__GRPC_ADDRESS"
 METRICS_SETTING = "VITRINE_TRITON__METRICS_ADDRESS"
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 _SITE = SERVING / "lib" / f"python{_PYTHON}" / "site-packages"
-# Nobody needs these protocols: the key that opens them is drawn anew at every start and told to nobody.
+# Nobody needs these protocols: the key that opens them is drawn anew at every start and told to nobody. Others on the machine
+# can read arguments, so the key is also one that no call can bring: names of HTTP/2 headers have no capital letters.
 _RESTRICTED = "shared-memory,model-repository,model-config,statistics,trace,logging"
 
 
@@ -122,7 +123,7 @@ class TritonServer:
             "--strict-readiness=true",
             f"--grpc-address={self.grpc.host}",
             f"--grpc-port={self.grpc.port}",
-            f"--grpc-restricted-protocol={_RESTRICTED}:admin={secrets.token_urlsafe(24)}",
+            f"--grpc-restricted-protocol={_RESTRICTED}:ADMIN={secrets.token_urlsafe(24)}",
             "--allow-http=false",
             f"--metrics-address={self.metrics.host}",
             f"--metrics-port={self.metrics.port}",

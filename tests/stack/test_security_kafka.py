@@ -292,7 +292,7 @@ def test_a_wrong_password_or_name_is_refused_as_such(stack: Settings, wrong: dic
 def test_nobody_comes_in_without_signing_in_over_tls(stack: Settings, protocol: str) -> None:
     settings = kafka(stack, Role.ADMIN).model_copy(update={"security_protocol": protocol})
     with pytest.raises(errors.KafkaError):
-        KafkaAdminClient(**kafka_python_options(settings), bootstrap_timeout_ms=3000, request_timeout_ms=3000).list_topics()
+        KafkaAdminClient(**kafka_python_options(settings), bootstrap_timeout_ms=1500, request_timeout_ms=1500).list_topics()
 
 
 def test_a_client_that_does_not_know_the_authority_does_not_talk_to_the_broker(stack: Settings) -> None:
