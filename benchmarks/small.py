@@ -43,7 +43,7 @@ def start_of(small: tuple[Product, ...], big: tuple[Product, ...], count: int) -
     donor = SessionModel(len(big), EncoderRecipe(dim=DIM))
     _, losses = tune(donor, log, Tuning(8, targets=512, learning_rate=4e-3, negatives=2048))
     counts = np.bincount(np.concatenate(log), minlength=len(big)).astype(np.float64)
-    texts = {product.item_id: embedding_text(catalog_item(product, Path("unused"))) for product in products()}
+    texts = {product.item_id: embedding_text(catalog_item(product, Path("/unused"))) for product in products()}
     vectors = kept(resolve(Settings().stack.var) / "texts", list(texts.values()), offline_encoder())
     rows = {item_id: row for row, item_id in enumerate(texts)}
     content = vectors[[rows[product.item_id] for product in (*big, *small)]]
