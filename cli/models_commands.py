@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from contracts.routes import Endpoint
     from stack.flip import Operator, ShadowFigures
 
 MODELS = typer.Typer(
@@ -188,3 +189,45 @@ def retire_version(version: Version) -> None:
     """End a running version that is not live; its files stay."""
     took = _operator().retire(version)
     typer.echo(f"version {version} ended after {took:.1f} s; its files stay")
+
+
+@MODELS.command("announce")
+def announce_servers(
+    live: Annotated[str, typer.Option(metavar="VERSION=HOST:PORT", help="Who answers visitors.")],
+    *,
+    shadow: Annotated[str | None, typer.Option(metavar="VERSION=HOST:PORT", help="Who is asked on the side.")] = None,
+    share: Annotated[float, typer.Option(min=0, max=1, help="Part of the live requests that is copied.")] = 0.05,
+) -> None:
+    """Tell the workers which servers to ask, where `vitrine up` does not run them: containers, Kubernetes.
+
+    Start the second server first, with VITRINE_MODEL_DIR naming its exported version. A worker changes only when the server
+    answers with the version named here; until then it goes on with the one before.
+    """
+    import asyncio
+    import time
+
+    from contracts.errors import ConfigurationError
+    from contracts.routes import Routes, decode_routes, encode_routes
+    from contracts.settings import Settings
+    from stack import control
+    from stack.rankers import announce
+
+    settings = Settings()
+    if settings.stack.triton and control.status(settings).up:
+        message = "the servers of this stack are its supervisor's: use `vitrine models shadow`, `flip`, `rollback`"
+        raise ConfigurationError(message)
+    beside = _endpoint("--shadow", shadow) if shadow else None
+    routes = Routes(time.time_ns() // 1_000_000, _endpoint("--live", live), beside, share if beside else 0.0)
+    asyncio.run(announce(settings.kafka, decode_routes(encode_routes(routes))))
+    typer.echo(f"told the workers: {live} is live; vitrine_route_serial becomes {routes.serial} in each that has changed")
+
+
+def _endpoint(option: str, text: str) -> Endpoint:
+    from contracts.errors import ConfigurationError
+    from contracts.routes import Endpoint
+
+    version, _, address = text.partition("=")
+    if not version.isdecimal() or not address.rpartition(":")[2].isdecimal():
+        message = f"{option} is {text!r}, expected VERSION=HOST:PORT, such as 2=triton-green:8001"
+        raise ConfigurationError(message)
+    return Endpoint(int(version), address)

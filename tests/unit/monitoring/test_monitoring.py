@@ -17,6 +17,7 @@ from contracts.settings import ROOT
 from gateway.metrics import GatewayMetrics
 from monitoring import dashboards
 from monitoring.metrics import CatalogMetrics, FeedbackMetrics, WorkerMetrics
+from monitoring.rollout_metrics import RolloutMetrics
 from triton_models.metrics import IndexMetrics, RankerMetrics
 
 ALERTS = ROOT / "monitoring" / "alerts.yml"
@@ -40,7 +41,8 @@ FORBIDDEN_LABELS = {
 def families() -> dict[str, tuple[str, set[str]]]:
     """Name as exposed to (type, labels), of all our processes."""
     found = {}
-    for create in (WorkerMetrics, FeedbackMetrics, CatalogMetrics, GatewayMetrics, IndexMetrics, RankerMetrics):
+    of_workers = (WorkerMetrics, FeedbackMetrics, CatalogMetrics, RolloutMetrics)
+    for create in (*of_workers, GatewayMetrics, IndexMetrics, RankerMetrics):
         registry = CollectorRegistry()
         create.create(registry)
         for collector in registry._collector_to_names:
