@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from contracts.events import Event
     from contracts.settings import Settings
 
+_RECEIPT_SECONDS = 60.0
 Tenant = Annotated[str | None, typer.Option("--tenant", help="Shop (VITRINE_TENANT_ID).")]
 
 
@@ -227,17 +228,46 @@ def watch(
         watching.finish(subscriber.dropped)
 
 
-def erase(visitor: Annotated[str, typer.Argument(help="Visitor id.")], tenant: Tenant = None) -> None:
-    """Ask that everything kept of a visitor be removed: session, changelog and page; prints the receipt."""
+def erase(
+    visitor: Annotated[str, typer.Argument(help="Visitor id.")],
+    tenant: Tenant = None,
+    *,
+    wait: Annotated[float, typer.Option(min=0, help="Wait so many seconds for the worker's receipt; 0 does not wait.")] = 0.0,
+    now: Annotated[
+        bool, typer.Option("--now", help="Also cut the visitor's raw events and dead letters off the topics; see below.")
+    ] = False,
+) -> None:
+    """Ask that everything kept of a visitor be removed: session, event ids, page, and what the ranker learned.
+
+    The worker does it within seconds and writes a receipt without the visitor's id. Raw events and dead letters leave by
+    retention (7 and 28 days). --now waits for the receipt (a minute, or --wait) and does not wait for retention: the partition
+    of the visitor is cut after the visitor's last event, and older raw events of other visitors in it go too; other visitors'
+    dead letters stay. Needs the operator's rights. Prints the receipt as JSON; ends with 1 when it did not come in time.
+    """
     from uuid import uuid4
 
     import msgspec
 
+    from consumers.erasure import await_receipt, scrub
+    from contracts.erasures import ErasureRequest, encode_erasure
     from producers.publisher import EventPublisher
 
     settings = _settings()
-    receipt = str(uuid4())
-    request = msgspec.json.encode({"request_id": receipt, "request_time": time.time_ns() // 1_000_000})
+    shop = tenant or settings.tenant_id
+    request = ErasureRequest(str(uuid4()), time.time_ns() // 1_000_000)
     with EventPublisher(settings.kafka) as publisher:
-        publisher.erase(tenant or settings.tenant_id, visitor, request).wait()
-    typer.echo(f"erasure of {visitor} accepted, receipt {receipt}")
+        publisher.erase(shop, visitor, encode_erasure(request)).wait()
+    typer.echo(f"erasure of {visitor} accepted, receipt {request.request_id}", err=bool(now or wait))
+    if not (now or wait):
+        return
+    patience = wait or _RECEIPT_SECONDS
+    receipt = await_receipt(settings, request.request_id, patience)
+    if receipt is None:
+        typer.echo(
+            f"no receipt {request.request_id} within {patience:.0f} s: is a worker running? see vitrine status", err=True
+        )
+        raise typer.Exit(1)
+    told: dict[str, object] = {"receipt": receipt}
+    if now:
+        told["scrubbed"] = scrub(settings, shop, visitor, lambda what: typer.echo(f"cutting off {what}", err=True))
+    typer.echo(msgspec.json.format(msgspec.json.encode(told), indent=1).decode())

@@ -141,6 +141,8 @@ def _followers(
 ) -> dict[str, Follower]:
     def take_page(record: Followed) -> None:
         store.take(record)
+        if record.value is None and record.key is not None:
+            dead_letters.forget(record.key)
         if record.headers:
             tracing.page(
                 next((value for name, value in record.headers if name == "traceparent"), None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict, deque
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -82,6 +83,15 @@ class DeadLetters:
     def seen(self, tenant: str | None) -> int:
         """How many letters came since the start, of a tenant or, for None, of all."""
         return sum(self._seen.values()) if tenant is None else self._seen.get(tenant, 0)
+
+    def forget(self, key: bytes) -> None:
+        """Drop what is held of a visitor who is to be forgotten: the letters whose preview names them, as a whole word."""
+        tenant, _, visitor = key.decode("utf-8", "backslashreplace").partition("|")
+        names = re.compile(rf"(?<![\w.-]){re.escape(visitor)}(?![\w-])")
+        for known in (tenant, None):
+            kept = self._kept.get(known)
+            if kept is not None:
+                self._kept[known] = deque((letter for letter in kept if not names.search(letter.preview)), maxlen=KEPT)
 
     def newest(self, limit: int, tenant: str | None) -> list[dict[str, Any]]:
         """The newest letters of a tenant, or for None of all, as JSON."""

@@ -18,9 +18,10 @@ from contracts.errors import BrokerUnavailable, ConfigurationError
 from contracts.settings import ROOT, Settings, resolve
 from stack.addresses import LOOPBACK, Address, parse_address
 from stack.environment import child_environment
-from stack.principals import SUPER_USERS, Role
+from stack.principals import Role
 from stack.process import Child
-from stack.security import BROKER_NAME, keys_of, write_private
+from stack.protection import format_arguments, protection
+from stack.security import keys_of, write_private
 
 LIBS = ROOT / "var" / "kafka" / "libs"  # filled by `make setup` from stack/kafka/pom.xml
 _LOG4J = ROOT / "stack" / "kafka" / "log4j2.properties"
@@ -55,6 +56,8 @@ group.min.session.timeout.ms=1000
 broker.session.timeout.ms=2000
 broker.heartbeat.interval.ms=400
 log.retention.hours=168
+# Whole segments leave at these checks; what was cut off for a forgotten visitor need not wait for the default of 5 minutes.
+log.retention.check.interval.ms=60000
 log.cleaner.min.compaction.lag.ms=0
 log.cleaner.backoff.ms=5000
 log.cleaner.dedupe.buffer.size=16777216
@@ -62,24 +65,6 @@ num.network.threads=2
 num.io.threads=4
 """
 _OPEN = "listener.security.protocol.map=CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT\n"
-# Clients sign in with SCRAM inside TLS; the controller takes only the broker's own certificate. SCRAM is no choice there, since
-# its credentials lie in the very log that the controller keeps.
-_SECURE = """\
-listener.security.protocol.map=CLIENTS:SASL_SSL,CONTROLLER:SSL
-sasl.enabled.mechanisms=SCRAM-SHA-512
-sasl.mechanism.inter.broker.protocol=SCRAM-SHA-512
-listener.name.clients.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required \
-username="broker" password="{password}";
-ssl.enabled.protocols=TLSv1.3
-ssl.keystore.type=PEM
-ssl.keystore.location={keystore}
-ssl.truststore.type=PEM
-ssl.truststore.location={truststore}
-listener.name.controller.ssl.client.auth=required
-authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-allow.everyone.if.no.acl.found=false
-super.users={super_users}
-"""
 
 
 def is_embedded(settings: Settings) -> bool:
@@ -104,13 +89,8 @@ def format_storage(properties: Path, cluster_id: str, passwords: Mapping[str, st
     Raises:
         ConfigurationError: if Kafka's tool refuses, with its words.
     """
-    # With "=", since an id may begin with a dash and would then be taken for another option.
-    tool = ["format", f"--cluster-id={cluster_id}", "--config", str(properties)]
-    for name, password in (passwords or {}).items():
-        tool += ["--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]"]
-    # The tool reads its arguments from a file, since everybody on the machine may read those of a process.
     arguments = properties.with_name(".format")
-    write_private(arguments, "\n".join(tool))
+    write_private(arguments, format_arguments(cluster_id, properties, passwords or {}))
     command = [*_java("-Xmx128m", "-XX:TieredStopAtLevel=1"), "kafka.tools.StorageTool", f"@{arguments}"]
     try:
         finished = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -165,12 +145,7 @@ class Broker:
     def _protection(self) -> str:
         if self._keys is None:
             return _OPEN
-        return _SECURE.format(
-            password=self._keys.password(Role.BROKER),
-            keystore=self._keys.broker,
-            truststore=self._keys.authority,
-            super_users=";".join([*(f"User:{role}" for role in SUPER_USERS), f"User:CN={BROKER_NAME}"]),
-        )
+        return protection(["CLIENTS"], self._keys.password(Role.BROKER), self._keys.broker, self._keys.authority)
 
     def child(self) -> Child:
         """The process, not started."""

@@ -92,7 +92,7 @@ class Eraser:
             request_id=request.request_id,
             tenant_id=key.partition(b"|")[0].decode(errors="replace"),
             visitor_digest=visitor_digest(key),
-            request_time=request.request_time,
+            request_time=request.request_time or incoming.timestamp,
             completed_time=self.clock.wall_ms(),
             removed=REMOVED,
             remains=REMAINS,

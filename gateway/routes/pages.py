@@ -91,13 +91,15 @@ async def delete_visitor(request: Request) -> Response:
     """`DELETE /v1/visitors/{visitor}`: write the request to forget; the worker forgets state and page."""
     services = services_of(request)
     key = visitor_key(request)
-    receipt = {"request_id": str(uuid.uuid4()), "time": services.clock.wall_ms()}
+    now = services.clock.wall_ms()
+    receipt = {"request_id": str(uuid.uuid4()), "request_time": now, "time": now}
     try:
         await services.publisher.publish(ERASURES, [Outgoing(key, msgspec.json.encode(receipt))])
     except BrokerUnavailable as error:
         message = f"{error}; the request to forget is not taken, send it again"
         raise broker_away(message) from error
     services.pages.forget(key)
+    services.dead_letters.forget(key)  # and again with the worker's tombstone
     return Response(msgspec.json.encode(receipt), 202, media_type="application/json")
 
 

@@ -1,0 +1,159 @@
+"""The rest of an erasure: waiting for its receipt, and taking raw events, dead letters and the request off the disks at once.
+
+Kafka cannot delete one record. Raw events and dead letters leave by retention, after 7 and 28 days, both within the month
+that the GDPR (art. 12(3)) allows. :func:`scrub` does not wait for it:
+
+- events: the visitor's partition is cut after the visitor's last event, once the workers have committed it. What other
+  visitors sent before that place leaves with it; sessions and pages do not need it, a retraining from raw events would.
+- dead letters: those of others are copied behind the end of the partition first, then everything before is cut. A crash
+  between the two leaves some twice, with the same place of origin in their headers.
+- the request itself, whose key names the visitor, is covered by a tombstone.
+
+Bytes are gone from the disks when the broker drops the segments: after `segment.ms` and the next retention check.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError
+
+from consumers.topic_reader import CONNECT_MS, TopicReader, partition_of
+from contracts.erasures import ErasureReceipt, decode_receipt
+from contracts.errors import BrokerUnavailable
+from contracts.kafka_client import kafka_python_options
+from contracts.keys import message_key
+from contracts.settings import Settings
+from contracts.topics import DEAD_LETTERS, ERASURE_RECEIPTS, ERASURES, EVENTS
+
+
+@dataclass(frozen=True)
+class Scrubbed:
+    """What :func:`scrub` took away.
+
+    Attributes:
+        events: records of the visitor in the events topic.
+        events_cut: all records that left with them.
+        letters: dead letters that hold the visitor's id.
+        letters_copied: dead letters of others that were copied behind the cut.
+    """
+
+    events: int
+    events_cut: int
+    letters: int
+    letters_copied: int
+
+
+def await_receipt(settings: Settings, request_id: str, seconds: float) -> ErasureReceipt | None:
+    """The receipt of a request, None if there is none after `seconds`.
+
+    Raises:
+        BrokerUnavailable: if no broker answers.
+    """
+    deadline = time.monotonic() + seconds
+    with TopicReader(settings.kafka, ERASURE_RECEIPTS) as reader:
+        reader.rewind()
+        while time.monotonic() < deadline:
+            for record in reader.poll():
+                if record.key == request_id.encode() and record.value:
+                    return decode_receipt(record.value)
+    return None
+
+
+def mentions(visitor_id: str) -> Callable[[bytes], bool]:
+    """Whether bytes hold the id, as a whole word: `v-1` is not in `v-10`."""
+    pattern = re.compile(rb"(?<![\w.-])" + re.escape(visitor_id.encode()) + rb"(?![\w-])")
+    return lambda value: pattern.search(value) is not None
+
+
+def scrub(settings: Settings, tenant_id: str, visitor_id: str, tick: Callable[[str], object] = lambda _: None) -> Scrubbed:
+    """Cut the visitor's raw events and dead letters off, see above; call it after the receipt is there.
+
+    Args:
+        settings: of the cluster and the workers' group.
+        tenant_id: the shop.
+        visitor_id: whom to forget.
+        tick: told what is being done.
+
+    Raises:
+        BrokerUnavailable: the broker refuses, or the workers have not committed the visitor's last event.
+    """
+    key = message_key(tenant_id, visitor_id)
+    try:
+        tick("raw events")
+        events, cut = _cut_events(settings, key)
+        tick("dead letters")
+        letters, copied = _cut_letters(settings, key, mentions(visitor_id))
+        with _producer(settings) as producer:
+            producer.send(settings.kafka.topic_prefix + ERASURES, None, key=key)
+            producer.flush(timeout=10)
+    except KafkaError as error:
+        message = f"the visitor's records could not be cut off: {type(error).__name__}: {error}"
+        raise BrokerUnavailable(message) from error
+    return Scrubbed(events, cut, letters, copied)
+
+
+def _cut_events(settings: Settings, key: bytes) -> tuple[int, int]:
+    partition = partition_of(key, settings.kafka.partitions)
+    with TopicReader(settings.kafka, EVENTS, [partition]) as reader:
+        reader.rewind()
+        place = reader.places[0]
+        start = reader.consumer.position(place)
+        offsets = [record.offset for record in reader.until_now() if record.key == key]
+    if not offsets:
+        return 0, 0
+    end = offsets[-1] + 1
+    group = settings.kafka.topic_prefix + settings.worker.group
+    consumer = KafkaConsumer(**kafka_python_options(settings.kafka), group_id=group, enable_auto_commit=False)
+    try:
+        committed = consumer.committed(place) or 0
+    finally:
+        consumer.close(autocommit=False)
+    if committed < end:
+        message = f"the workers have committed {committed} of partition {partition}, the visitor's last event is {end - 1}"
+        raise BrokerUnavailable(message)
+    _delete_before(settings, {place: end})
+    return len(offsets), end - start
+
+
+def _cut_letters(settings: Settings, key: bytes, is_mentioned: Callable[[bytes], bool]) -> tuple[int, int]:
+    removed = copied = 0
+    with TopicReader(settings.kafka, DEAD_LETTERS) as reader, _producer(settings) as producer:
+        reader.rewind()
+        held: dict[TopicPartition, list[Any]] = {place: [] for place in reader.places}
+        for record in reader.until_now():
+            held[TopicPartition(record.topic, record.partition)].append(record)
+        for place, records in held.items():
+            theirs = [r for r in records if not _is_of(r, key, is_mentioned)]
+            if len(theirs) == len(records):
+                continue
+            for r in theirs:
+                headers = list(r.headers)
+                producer.send(place.topic, r.value, r.key, headers, place.partition, r.timestamp)
+            producer.flush(timeout=30)
+            _delete_before(settings, {place: records[-1].offset + 1})
+            removed += len(records) - len(theirs)
+            copied += len(theirs)
+    return removed, copied
+
+
+def _is_of(record: Any, key: bytes, is_mentioned: Callable[[bytes], bool]) -> bool:
+    return record.key == key or is_mentioned(record.value or b"") or is_mentioned(record.key or b"")
+
+
+def _delete_before(settings: Settings, ends: dict[TopicPartition, int]) -> None:
+    admin = KafkaAdminClient(**kafka_python_options(settings.kafka), bootstrap_timeout_ms=CONNECT_MS)
+    try:
+        admin.delete_records(ends)
+    finally:
+        admin.close()
+
+
+def _producer(settings: Settings) -> Any:
+    return closing(KafkaProducer(**kafka_python_options(settings.kafka), acks="all", bootstrap_timeout_ms=CONNECT_MS))
