@@ -1,7 +1,7 @@
 """The long run: steady traffic for hours, and whether anything grows that must not.
 
-Visitors come and go: every two minutes another crowd, while sessions end after four, so that the table of sessions, the
-gateway's pages and their expiry reach a steady state within the warm-up. Every line of the record is written at once; the
+Visitors come and go: every two minutes another crowd, while sessions end after four and the ids of 2,000 visitors without a
+session are kept, so that the table of sessions, the gateway's pages and their expiry reach a steady state within the warm-up. Every line of the record is written at once; the
 summary can be made from the record at any time, also after an interruption.
 """
 
@@ -29,6 +29,7 @@ from stack.environment import overridden
 LIMIT_MB_PER_HOUR = 1.0
 _FILES_TOLERANCE = 2.0
 _CROWD_SECONDS, _IDLE_SECONDS = 120.0, 240.0
+_REMEMBERED = 2_000
 _PRICES_SECONDS = 300.0
 _SUMMARY_SECONDS = 120.0
 
@@ -63,7 +64,7 @@ def _stack(var: Path) -> Iterator[Settings]:
             "kafka": {"bootstrap_servers": free_address()},
             "triton": {"grpc_address": free_address(), "metrics_address": free_address()},
             "worker": {"metrics_address": free_address()},
-            "session": {"idle_seconds": _IDLE_SECONDS},
+            "session": {"idle_seconds": _IDLE_SECONDS, "remembered_visitors": _REMEMBERED},
             "gateway": {"port": free_port(), "page_memory_bytes": 8_388_608},
             "monitoring": {"model_metrics_address": free_address(), "prometheus_address": free_address()},
             "stack": {"var": var, "controller_port": free_port(), "prometheus": False},
