@@ -89,9 +89,9 @@ def replay(
 ) -> None:
     """Send dead letters again, repaired by --set or --value.
 
-    Each is checked before it is sent, goes to the topic it came from, and keeps its event id: one that was counted after
-    all is recognised by it and changes nothing. The dead letter itself stays where it is until `vitrine dlq purge` or its
-    retention.
+    Each is checked before it is sent, goes to the topic it came from, and keeps its event id; one without gets an id made of
+    its place. So a letter that is replayed again within a day (the command was run twice, or killed midway) is recognised and
+    changes nothing. The dead letter itself stays where it is until `vitrine dlq purge` or its retention.
 
     vitrine dlq replay 3:17 --set items[0].price=9.99
     vitrine dlq replay --code invalid_field --set event_name=view_item
@@ -100,6 +100,9 @@ def replay(
     from contracts.settings import Settings
     from producers.publisher import Publisher
 
+    if code is not None and any(each.partition("=")[0].strip("$. ") == "event_id" for each in change or []):
+        message = "--set event_id=… with --code would give all of them one id, and all but the first would be duplicates"
+        raise typer.BadParameter(message)
     settings = Settings()
     letters = _chosen(place, code, settings)
     replacement = _bytes_of(value) if value is not None else None
@@ -155,12 +158,13 @@ def _repaired(letter: DeadLetter, replacement: bytes | None, changes: list[str])
     from contracts.events import decode_event
     from contracts.keys import message_key
     from contracts.topics import CATALOG, EVENTS
-    from producers.repair import repaired
+    from producers.repair import repaired, with_event_id
 
     value = repaired(replacement if replacement is not None else letter.value or b"", changes)
     if letter.is_product:
         item = decode_item(value)
         return CATALOG, message_key(item.tenant_id, item.item_id), value
+    value = with_event_id(value, letter.replay_id)
     event = decode_event(value)
     return EVENTS, message_key(event.tenant_id, event.visitor_id), value
 

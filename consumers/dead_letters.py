@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+from uuid import NAMESPACE_URL, uuid5
 
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
@@ -39,6 +40,13 @@ class DeadLetter:
     def error(self) -> dict[str, str]:
         """code, path, message, topic, partition, offset, stage, attempt."""
         return {name.removeprefix(PREFIX): text.decode() for name, text in self.headers if name.startswith(PREFIX)}
+
+    @property
+    def replay_id(self) -> str:
+        """An event id made of the place that it came from, for one that has none: every replay gives it the same."""
+        error = self.error
+        origin = "|".join(error.get(name, "") for name in ("topic", "partition", "offset"))
+        return str(uuid5(NAMESPACE_URL, f"dead-letter:{origin}"))
 
     @property
     def is_product(self) -> bool:

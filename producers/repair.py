@@ -38,6 +38,17 @@ def repaired(value: bytes, changes: Sequence[str]) -> bytes:
     return json.dumps(event, ensure_ascii=False).encode()
 
 
+def with_event_id(value: bytes, event_id: str) -> bytes:
+    """The event with this id if it is a JSON object that has none; else as it is."""
+    try:
+        event = json.loads(value)
+    except ValueError:
+        return value
+    if not isinstance(event, dict) or event.get("event_id") is not None:
+        return value
+    return json.dumps(event | {"event_id": event_id}, ensure_ascii=False).encode()
+
+
 def _value(text: str) -> Any:
     try:
         return json.loads(text)

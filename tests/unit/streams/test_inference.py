@@ -124,3 +124,26 @@ def test_a_wrong_request_is_never_sent(inputs: dict[str, np.ndarray[Any, Any]]) 
 
     with pytest.raises(TensorMismatch, match="ring"):
         call(fail, inputs)
+
+
+def test_a_server_that_is_away_is_tried_again_at_least_twice_a_second() -> None:
+    """The back-off of gRPC itself begins with a second and grows to two minutes: three tries in the time given here."""
+    tries = 0
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal tries
+        tries += 1
+        writer.close()
+
+    async def run() -> None:
+        server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+        async with InferenceClient(f"127.0.0.1:{server.sockets[0].getsockname()[1]}") as client:
+            end = asyncio.get_running_loop().time() + 3.0
+            while asyncio.get_running_loop().time() < end:
+                with pytest.raises((RankerUnavailable, RankerTimeout)):
+                    await client.infer("page_ranker", INPUTS, IN, OUT, deadline_s=0.2)
+                await asyncio.sleep(0.01)
+        server.close()
+
+    asyncio.run(run())
+    assert tries >= 5
