@@ -1,8 +1,8 @@
 """The long run: steady traffic for hours, and whether anything grows that must not.
 
 Visitors come and go: every two minutes another crowd, while sessions end after four and the ids of 2,000 visitors without a
-session are kept, so that the table of sessions, the gateway's pages and their expiry reach a steady state within the warm-up. Every line of the record is written at once; the
-summary can be made from the record at any time, also after an interruption.
+session are kept, so that the table of sessions, the gateway's pages and their expiry reach a steady state within the warm-up.
+Every line of the record is written at once; the summary can be made from it at any time, also after an interruption.
 """
 
 from __future__ import annotations
