@@ -12,7 +12,7 @@ ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test up down status bench bench-quality nemesis nemesis-long nemesis-million soak audit sbom fmt lint build setup programs programs-test clean
+.PHONY: help run test up down status bench bench-quality bench-fusion nemesis nemesis-long nemesis-million soak audit sbom fmt lint build setup programs programs-test clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,9 @@ bench: setup  ## Latency and throughput against plain Kafka and hand-written loo
 
 bench-quality: setup  ## Recommendation quality against the published baselines: JSON and picture in benchmarks/results
 	@$(BIN)/python -m benchmarks.quality $(ARGS)
+
+bench-fusion: setup  ## Text, picture and behaviour against each alone, cold items, rare items: JSON and picture
+	@$(BIN)/python -m benchmarks.fusion $(ARGS)
 
 nemesis: setup  ## Kill, pause, cut and flood a stack of its own for two minutes; an oracle checks every page
 	@$(BIN)/vitrine nemesis $(ARGS)

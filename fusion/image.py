@@ -51,6 +51,7 @@ class ImageEncoder(nn.Module):
     @torch.no_grad()
     def standardise(self, vectors: Tensor) -> None:
         """Have vectors [n, width] that this encoder gave come out with mean 0 and spread 1, by folding that into the head."""
-        spread = float(vectors.std())
+        middle = vectors.mean(0)
+        spread = float((vectors - middle).std().clamp_min(1e-6))
         self.head.weight /= spread
-        self.head.bias.copy_((self.head.bias - vectors.mean(0)) / spread)
+        self.head.bias.copy_((self.head.bias - middle) / spread)

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoModel
-from transformers.utils import cached_file
+from transformers.utils.hub import cached_file
 from transformers.utils.logging import disable_progress_bar
 
 from contracts.errors import ConfigurationError
@@ -98,8 +98,9 @@ class VisionEncoder(nn.Module):
     @torch.no_grad()
     def standardise(self, vectors: Tensor) -> None:
         """Have vectors [n, width] that this encoder gave come out with mean 0 and spread 1 from now on."""
-        self.centre += self.spread * vectors.mean(0)
-        self.spread *= vectors.std().clamp_min(1e-6)
+        middle = vectors.mean(0)
+        self.centre += self.spread * middle
+        self.spread *= (vectors - middle).std().clamp_min(1e-6)
 
     def own_state(self) -> dict[str, Tensor]:
         """What an artefact keeps: everything but the published weights."""

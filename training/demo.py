@@ -36,7 +36,18 @@ from training.demo_baselines import co_visit_ranks, co_visits, count_views, popu
 from training.demo_clicks import Visit, browse
 from training.demo_items import ItemInputs, read_items
 from training.demo_metrics import recall_mrr
-from training.demo_pages import Choice, Crowd, PageLog, by_popularity, by_query, by_scorer, explore, item_table, run_pages
+from training.demo_pages import (
+    PLACES,
+    Choice,
+    Crowd,
+    PageLog,
+    by_popularity,
+    by_query,
+    by_scorer,
+    explore,
+    item_table,
+    run_pages,
+)
 from training.demo_pictures import PictureRecipe, encode_pictures, train_pictures
 from training.demo_ranker import RankerRecipe, judge_ranker, steps_of, train_ranker
 from training.demo_recommender import Recipe, Recommender, target_ranks, train_recommender
@@ -228,7 +239,7 @@ def _rank(
     unseen = run_pages(
         _crowd(model, inputs, shelf, JUDGE_SEED), recipe.judge_steps, explore, stage("test pages", recipe.judge_steps)
     )
-    steps = steps_of(*log.clicked.shape, recipe.ranker)
+    steps = steps_of(len(log.clicked), PLACES, recipe.ranker)
     tick = stage("learning clicks", steps)
     losses = train_ranker(made.scorer, log, recipe.ranker, recipe.seed, lambda _: tick())
     policies: dict[str, Choice] = {

@@ -76,6 +76,8 @@ def quality(items: Histories, folder: Path, recipe: FusedRecipe, tick: Tick = si
             found["item-KNN, as in the blend"] = candidate_ranks(tests.items, tests.neighbours, data.test.targets)
         del tests
     return {
+        "users": len(data.test),
+        "items": data.items,
         "models": {name: summary(place, TOP) for name, place in found.items()},
         "by count": by_count(items, found),
         "blend weights tried": tried,

@@ -23,6 +23,7 @@ from contracts.catalog import CatalogItem
 from contracts.errors import ConfigurationError
 from fusion.text import TextEncoder, encode_texts, load_tokenizer
 from training.finetune.data import label_of, photos, read_records
+from training.fusion.towers import parts_of
 
 Ints = NDArray[np.int64]
 LABELS = ("articleType", "baseColour", "gender")
@@ -57,8 +58,7 @@ class Products:
 
     def part(self, name: str) -> Ints:
         """Rows of `train` (80 %), `validation` or `test` (10 % each), by the hash of the id."""
-        tenth = np.array([zlib.crc32(number.encode()) % 10 for number in self.ids])
-        return np.flatnonzero(np.where(tenth < 8, 0, tenth - 7) == PARTS.index(name))
+        return parts_of(self.ids)[name]
 
 
 def _words(text: str) -> list[str]:

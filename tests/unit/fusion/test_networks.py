@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from contracts.errors import ConfigurationError
 from fusion.config import FusionConfig, ScorerConfig
 from fusion.image import ImageEncoder
-from fusion.scorer import POSITIONS, Scorer
+from fusion.scorer import LONGEST_DWELL, POSITIONS, Scorer, WeightedScorer
 from fusion.text import TextEncoder, encode_texts, encoder_path, load_tokenizer
 
 
@@ -69,3 +70,52 @@ def test_inputs_are_brought_to_mean_zero_and_spread_one_and_outliers_are_cut(sco
     torch.testing.assert_close(scorer.shares.sum(), torch.tensor(1.0))
     with torch.no_grad():
         torch.testing.assert_close(scorer(torch.full((1, 5), 1e9)), scorer(torch.full((1, 5), 1e6)))
+
+
+def four_heads() -> Scorer:
+    torch.manual_seed(5)
+    return Scorer(ScorerConfig(features=5, heads=("click", "cart", "purchase", "dwell"))).eval()
+
+
+def test_a_page_is_ordered_by_the_weighted_objectives() -> None:
+    scorer, features = four_heads(), 2.0 * torch.randn(40, 5)
+    with torch.no_grad():
+        click, cart, purchase, dwell = scorer.values(features)
+        assert torch.equal(WeightedScorer(scorer, {"click": 3.0})(features), scorer(features)), (
+            "clicks alone: their probability"
+        )
+        mixed = WeightedScorer(scorer, {"click": 1.0, "purchase": 3.0, "dwell": 1.0})(features)
+        bought = WeightedScorer(scorer, {"purchase": 0.1})(features)
+        alone = WeightedScorer(scorer, {"cart": 2.0, "dwell": 1.0})(features[:1])
+    torch.testing.assert_close(mixed, (click + 3 * purchase + dwell) / 5)
+    assert bought.argsort().tolist() == purchase.argsort().tolist() != click.argsort().tolist()
+    torch.testing.assert_close(alone, (2 * cart[:1] + dwell[:1]) / 3)
+    assert ((mixed >= 0) & (mixed <= 1)).all()
+
+
+def test_dwell_counts_as_the_click_times_the_time_that_it_is_worth() -> None:
+    scorer = four_heads()
+    with torch.no_grad():
+        scorer.linear.bias[3] += 1e3
+        assert torch.equal(scorer.values(torch.zeros(2, 5))[3], scorer(torch.zeros(2, 5))), f"{LONGEST_DWELL} s are the most"
+        scorer.linear.bias[3] -= 2e3
+        assert not scorer.values(torch.zeros(2, 5))[3].any()
+
+
+def test_objectives_without_a_head_and_heads_of_no_name_are_refused() -> None:
+    scorer = Scorer(ScorerConfig(features=5, heads=("click", "cart")))
+    with pytest.raises(ConfigurationError, match=r"objectives: dwell has no head.*\['click', 'cart'\]"):
+        WeightedScorer(scorer, {"click": 1.0, "dwell": 0.5, "purchase": 0.0})
+    with pytest.raises(ConfigurationError, match="one above 0"):
+        WeightedScorer(scorer, {"click": 0.0})
+    with pytest.raises(ConfigurationError, match="click first"):
+        ScorerConfig(features=5, heads=("cart", "click"))
+
+
+def test_weights_of_before_there_were_heads_still_rank() -> None:
+    scorer, features = Scorer(ScorerConfig(features=5)), torch.randn(3, 5)
+    old = {name: value for name, value in scorer.state_dict().items() if name not in {"slope", "offset"}}
+    fresh = Scorer(ScorerConfig(features=5))
+    fresh.load_state_dict(old)
+    with torch.no_grad():
+        assert torch.equal(fresh(features), scorer(features))
