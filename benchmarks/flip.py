@@ -173,9 +173,10 @@ def report_of(changes: list[Change], rate: float, loads: tuple[float, float]) ->
     loading, *flips = changes
     each = [spans(change) for change in flips]
     median = {name: round(statistics.median(one[name] for one in each), 3) for name in each[0]}
-    end = loading.done
+    end = loading.done  # of a load that ended earlier, all that there is
     beside = {
         "seconds": round(end, 2),
+        "seconds_under_load": round(min(end, float(loading.times.max())), 2),
         **{f"before_p{p}": round(loading.p(p, -BEFORE, 0), 3) for p in (50, 99)},
         **{f"while_loading_p{p}": round(loading.p(p, 0, end), 3) for p in (50, 99)},
         "unanswered": loading.summary["unanswered"],

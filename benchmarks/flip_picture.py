@@ -12,6 +12,7 @@ mpl.use("Agg")
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
 
 if TYPE_CHECKING:
     from benchmarks.flip import Change
@@ -24,7 +25,7 @@ def draw(changes: Sequence[Change], report: dict[str, Any], target: Path) -> Non
     loading, *flips = changes
     figure, axes = plt.subplots(1, 2, figsize=(13, 4.4), layout="constrained", sharey=True, width_ratios=(1, 1.25))
     _lines(axes[0], [loading])
-    axes[0].axvspan(0, loading.done, color="#f1e3c6", zorder=0)
+    axes[0].axvspan(0, min(loading.done, float(loading.times.max())), color="#f1e3c6", zorder=0)
     axes[0].set_title(f"the new version loads and warms up beside the old ({loading.done:.0f} s, shaded)", fontsize=10)
     axes[0].set_xlabel("seconds from its start")
     _lines(axes[1], flips)
@@ -39,7 +40,9 @@ def draw(changes: Sequence[Change], report: dict[str, Any], target: Path) -> Non
     axes[0].set_ylabel("event to page (ms)")
     for axis in axes:
         axis.set_yscale("log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.yaxis.set_major_formatter("{x:.0f}")
+        axis.yaxis.set_minor_formatter(NullFormatter())
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(axis="y", alpha=0.25)
     axes[1].legend(loc="upper right", frameon=False, fontsize=9)

@@ -57,7 +57,7 @@ def _best(scores: NDArray[np.float32]) -> NDArray[np.int64]:
 def _text(artefact: Artefact, count: int) -> Case:
     """Titles and descriptions of the demo shop, each padded as serving pads the longest; neighbours among one another."""
     encoded = load_tokenizer(artefact.text_encoder)(
-        [embedding_text(item) for item in catalog(Path())[::3][:count]],
+        [embedding_text(item) for item in catalog(Path("/"))[::3][:count]],
         padding="max_length",
         truncation=True,
         max_length=TOKENS,

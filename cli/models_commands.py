@@ -169,10 +169,23 @@ def _show(figures: ShadowFigures) -> None:
 
 
 @MODELS.command("flip")
-def flip_version(version: Version) -> None:
-    """Make a version live that was tried in the shadow; the one before keeps running for a rollback."""
-    took = _operator().flip(version)
+def flip_version(
+    version: Version,
+    watch: Annotated[float, typer.Option(min=0, help="Seconds to watch the pages afterwards; 0 does not.")] = 10.0,
+) -> None:
+    """Make a version live that was tried in the shadow; the one before keeps running for a rollback.
+
+    Then the pages are watched: if more than one in a hundred is a fallback, or the server is not well, the version before is
+    made live again by itself and the command ends with 1.
+    """
+    operator = _operator()
+    took = operator.flip(version)
     typer.echo(f"version {version} is live: every worker asks it after {took:.1f} s")
+    reason = operator.watch(watch) if watch else None
+    if reason is not None:
+        took = operator.roll_back()
+        typer.echo(f"rolled back after {took:.1f} s: {reason}; version {operator.rollout().live_version} is live", err=True)
+        raise typer.Exit(1)
     typer.echo("vitrine models rollback takes it back; vitrine models retire ends the version before")
 
 

@@ -23,6 +23,12 @@ from stack.triton import exported_models
 START_SECONDS = 240.0
 CHANGE_SECONDS = 20.0
 _LOOK_SECONDS = 0.1
+_WATCH_SECONDS = 0.5
+FALLBACK_SHARE = 0.01
+_FEWEST_FALLBACKS = 3
+_PAGES = "vitrine_pages_total"
+_FAMILIES = ("vitrine_route", "vitrine_shadow", "vitrine_recorded", "vitrine_pages")
+_LABELS = ("outcome", "model", "degraded")
 _SHADOW_ROWS = ("compared", "failed", "wrong_version", "dropped")
 
 
@@ -146,6 +152,25 @@ class Operator:
         """Make the version before the last flip live again; seconds until every worker asks it."""
         return self._until_done(self.file.change(rolled_back))
 
+    def watch(self, seconds: float, tick: Callable[[], object] = lambda: None) -> str | None:
+        """Watch the pages for a while; why the live version should be taken back, or None.
+
+        More than `FALLBACK_SHARE` of the pages being fallbacks is a reason; so is a server that is not well at the end.
+        """
+        before = self.counted()
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            time.sleep(_WATCH_SECONDS)
+            tick()
+            now = self.counted()
+            fallbacks, full = (now[f"{_PAGES}:{name}"] - before[f"{_PAGES}:{name}"] for name in ("true", "false"))
+            if fallbacks >= _FEWEST_FALLBACKS and fallbacks > FALLBACK_SHARE * (fallbacks + full):
+                return f"{fallbacks:.0f} of {fallbacks + full:.0f} pages since then were fallbacks"
+        slot = self.rollout().live
+        if not any(process.name == slot and process.healthy for process in self._running().processes):
+            return "its server is not well"
+        return None
+
     def retire(self, version: int) -> float:
         """End a version that is not live; seconds until it is gone."""
         slot = self.rollout().slot_of(version)
@@ -171,13 +196,13 @@ class Operator:
             time.sleep(_LOOK_SECONDS)
 
     def workers(self) -> dict[str, dict[str, float]]:
-        """Metrics of the versions of each events worker that answers, by name and label value."""
+        """Metrics of the versions and the pages of each events worker, by name and label value; empty where none answers."""
         addresses = {name: at for name, at in self._running().addresses.items() if name.startswith("worker-")}
         with httpx.Client(trust_env=False, timeout=2.0) as web:
             return {name: _metrics(web, address) for name, address in addresses.items()}
 
     def counted(self) -> dict[str, float]:
-        """Every counter of the shadow, added up over the workers: what :meth:`figures` begins from."""
+        """Every counter, added up over the workers: what :meth:`figures` and :meth:`watch` begin from."""
         total: dict[str, float] = defaultdict(float)
         for values in self.workers().values():
             for name, value in values.items():
@@ -215,9 +240,10 @@ def _metrics(web: httpx.Client, address: str) -> dict[str, float]:
         text = web.get(f"http://{address}/metrics").text
     except httpx.HTTPError:
         return {}
-    return {
-        ":".join((sample.name, *(value for key, value in sample.labels.items() if key in ("outcome", "model")))): sample.value
-        for family in text_string_to_metric_families(text)
-        if family.name.startswith(("vitrine_route", "vitrine_shadow", "vitrine_recorded"))
-        for sample in family.samples
-    }
+    found: dict[str, float] = defaultdict(float)
+    for family in text_string_to_metric_families(text):
+        if family.name.startswith(_FAMILIES):
+            for sample in family.samples:
+                labels = (value for key, value in sample.labels.items() if key in _LABELS)
+                found[":".join((sample.name, *labels))] += sample.value
+    return found

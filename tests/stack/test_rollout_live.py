@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,18 +17,18 @@ import msgspec
 import pytest
 
 from contracts.releases import releases_folder
-from contracts.settings import Settings, resolve
+from contracts.settings import ROOT, Settings, resolve
 from contracts.topics import EVENTS, PAGES
 from nemesis.checker import Expected, check, content, oracle
 from nemesis.topic import Stored, lag, read_topic
 from nemesis.workload import Traffic, publish_items
 from stack import control
-from stack.environment import overridden
+from stack.environment import child_environment, overridden
 from stack.flip import Operator
 from stack.triton import ensure_exported
 from stack.warmup import FEWEST, recorded
 from streams.sessions import decode_state
-from tests.stack.test_supervisor import free_settings, until, vitrine
+from tests.stack.test_supervisor import free_settings, process, until, vitrine
 from tests.unit.triton_models.test_registry import changed, first_tensor
 from triton_models.registry import publish
 
@@ -73,7 +77,8 @@ def test_flip_and_rollback_under_load_lose_nothing_and_mix_nothing(shop: Setting
         assert "does not run" in refused.stderr
         printed = models(shop, "shadow", str(NEW), "--share", "0.5", "--seconds", "4")
         assert "recorded requests" in printed
-        for step in (("flip", str(NEW)), ("rollback",), ("flip", str(NEW))):
+        flip = ("flip", str(NEW), "--watch", "0")
+        for step in (flip, ("rollback",), flip):
             models(shop, *step)
             time.sleep(2.0)  # some pages of each
     until(lambda: lag(shop.kafka, shop.worker.group, EVENTS) == 0, 60)
@@ -113,6 +118,24 @@ def shadow_differs(printed: str) -> bool:
     """Whether the printed figures compare two different models."""
     figures = dict(line.rsplit(maxsplit=1) for line in printed.splitlines() if line.startswith(("overlap", "requests comp")))
     return int(figures["requests compared"]) > 0 and 0 < float(figures["overlap@20"]) < 1
+
+
+def test_a_version_that_dies_after_the_flip_is_taken_back_by_itself(shop: Settings) -> None:
+    models(shop, "rollback")
+    with Traffic(shop, rate=30, seed=6, visitors=20, poison=0.0) as traffic:
+        traffic.crowd, traffic.first = "watching", 500_000
+        command = [sys.executable, "-m", "cli", "models", "flip", str(NEW), "--watch", "20"]
+        flip = subprocess.Popen(command, env=child_environment(shop), cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        until(lambda: Operator(shop).rollout().live_version == NEW, 60)
+        time.sleep(1.5)  # until it watches
+        os.killpg(process(shop, Operator(shop).rollout().live).pid, signal.SIGKILL)
+        _, told = flip.communicate(timeout=60)
+    assert flip.returncode == 1
+    assert "rolled back" in told
+    assert "fallbacks" in told
+    assert Operator(shop).rollout().live_version == 1
+    until(lambda: control.status(shop).is_healthy, 60)
+    models(shop, "flip", str(NEW), "--watch", "0")
 
 
 def test_after_the_old_one_ended_and_a_restart_the_new_one_answers(shop: Settings) -> None:
