@@ -19,7 +19,7 @@ from stack.keeper import Service
 from stack.principals import Role
 from stack.process import Child
 from stack.rankers import Rankers
-from stack.security import as_role
+from stack.security import as_role, keys_of
 
 WORKER_SETTING = "VITRINE_WORKER__METRICS_ADDRESS"
 MODEL_SETTING = "VITRINE_MONITORING__MODEL_METRICS_ADDRESS"
@@ -109,6 +109,9 @@ class Planner:
         if not broker.is_embedded(self._settings):
             declare_all(self._settings)
             return
+        if self._settings.stack.secure:
+            file = keys_of(self._settings).config_file(Role.OPERATOR)
+            self._notes.append(f"The broker asks everybody who they are; a command says it by VITRINE_CONFIG={file}")
         kafka = broker.Broker(self._settings)
         self._reserved += [(kafka.address, broker.ADDRESS_SETTING), (kafka.controller, broker.CONTROLLER_SETTING)]
 
