@@ -141,6 +141,18 @@ def decode_embedding(value: bytes) -> ItemEmbedding:
     return decode(_EMBEDDING_DECODER, value)
 
 
+TITLE_WORDS = 20
+"""Words of a title that count for its meaning."""
+
+
+def plain_title(title: str) -> str:
+    """A title without stuffing: each word once, whatever its case, and the first 20 of them."""
+    first: dict[str, str] = {}
+    for word in title.split():
+        first.setdefault(word.casefold(), word)
+    return " ".join(list(first.values())[:TITLE_WORDS])
+
+
 def embedding_text(item: CatalogItem) -> str:
     """The text that stands for a product in the item encoder, in training and serving alike; empty if it has none."""
     parts = (item.title, *item.categories[:1], *item.brands[:1], item.description)

@@ -1,0 +1,142 @@
+"""The robustness benchmark as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+_METHODS = {"encoder": "#3f7cac", "session neighbours": "#4f9d69", "item-KNN": "#9aa5b1"}
+_BLUE, _RED, _GREY = "#3f7cac", "#c8443f", "#9aa5b1"
+
+
+def draw(result: dict[str, Any], target: Path) -> None:
+    """Six panels: content, chance clicks, bots, stuffing, exposure by decile, and the trade of relevance for equality."""
+    figure, axes = plt.subplots(2, 3, figsize=(16, 9), layout="constrained", width_ratios=(1.25, 1, 1))
+    _content(axes[0, 0], result["content"])
+    _chance(axes[0, 1], result["clicks"])
+    _bots(axes[0, 2], result["clicks"])
+    _stuffing(axes[1, 0], result["stuffing"])
+    _deciles(axes[1, 1], result["fairness"])
+    _trade(axes[1, 2], result["fairness"])
+    for axis in axes.flat:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=8)
+    figure.suptitle("Robustness and exposure", fontsize=12)
+    figure.savefig(target, dpi=105)
+    plt.close(figure)
+
+
+def _content(axis: Any, part: dict[str, Any]) -> None:
+    rows = part["conditions"]
+    places = np.arange(len(rows))
+    for offset, (group, colour, label) in enumerate(
+        (("known", _BLUE, "products with clicks"), ("new", _RED, "new products, without clicks"))
+    ):
+        values = [row[group]["recall@20"] for row in rows]
+        bars = axis.barh(places + 0.4 * offset, values, 0.38, color=colour, label=label)
+        axis.bar_label(bars, fmt="%.3f", fontsize=7, padding=2)
+    axis.set_yticks(places + 0.2, [row["condition"] for row in rows])
+    axis.invert_yaxis()
+    axis.set_title(f"Recall@20 of {part['changed_products']} products whose content is changed", fontsize=10)
+    axis.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.4, -0.05), ncols=2)
+
+
+def _chance(axis: Any, part: dict[str, Any]) -> None:
+    rows = part["chance_clicks"]
+    for name, colour in _METHODS.items():
+        axis.plot(
+            [100 * row["share"] for row in rows],
+            [row["models"][name]["recall@20"] for row in rows],
+            "o-",
+            color=colour,
+            label=name,
+        )
+    axis.set_ylim(bottom=0)
+    axis.set_xlabel("chance clicks in the prefix, %", fontsize=9)
+    axis.set_title(f"Recall@20, {part['data']}", fontsize=10)
+    axis.grid(alpha=0.25)
+    axis.legend(frameon=False, fontsize=8)
+
+
+def _bots(axis: Any, part: dict[str, Any]) -> None:
+    rows = part["bots"]["rows"]
+    shares = sorted({row["share"] for row in rows})
+    for name, colour in (("encoder", _BLUE), ("session neighbours", "#4f9d69")):
+        for kind, style in (("", "-"), ("filtered", ":")):
+            values = [
+                next(
+                    row["boosted_shown"][name]
+                    for row in rows
+                    if row["share"] == share and row["filter"] in {kind, ""} and (row["filter"] == kind or share == 0)
+                )
+                for share in shares
+            ]
+            axis.plot(
+                [100 * share for share in shares],
+                [100 * value for value in values],
+                "o" + style,
+                color=colour,
+                label=f"{name}{', bots filtered' if kind else ''}",
+            )
+    axis.set_xlabel("bot sessions in the log, %", fontsize=9)
+    axis.set_title("queries that show the item the bots boost, %", fontsize=10)
+    axis.set_yscale("symlog", linthresh=0.1)
+    axis.set_ylim(bottom=0)
+    axis.grid(alpha=0.25)
+    axis.legend(frameon=False, fontsize=8)
+
+
+def _stuffing(axis: Any, part: dict[str, Any]) -> None:
+    rows = [row for row in part["attacks"] if row["attack"] != "none"]
+    names = list(dict.fromkeys(row["attack"] for row in rows))
+    bars_of = [("known", "", _BLUE), ("known", "defended", "#9ecae1"), ("new", "", _RED), ("new", "defended", "#e8a9a6")]
+    for offset, (group, defence, colour) in enumerate(bars_of):
+        values = [
+            next(row["lift"][group] for row in rows if (row["attack"], row["defence"]) == (name, defence)) for name in names
+        ]
+        label = f"{'with clicks' if group == 'known' else 'new'}{', defended' if defence else ''}"
+        bars = axis.bar(np.arange(len(names)) + 0.2 * (offset - 1.5), values, 0.19, color=colour, label=label)
+        axis.bar_label(bars, fmt="%.2f", fontsize=7, padding=1)
+    axis.axhline(1.0, color="black", linewidth=0.8, linestyle="--")
+    axis.set_xticks(range(len(names)), names)
+    axis.set_title("exposure of products with stuffed titles, × that of honest ones", fontsize=10)
+    axis.legend(frameon=False, fontsize=8, ncols=2)
+
+
+def _deciles(axis: Any, part: dict[str, Any]) -> None:
+    places = np.arange(10)
+    chosen = [part["rows"][0], part["rows"][len(part["rows"]) // 2], part["rows"][-1]]
+    for offset, (row, colour) in enumerate(zip(chosen, (_GREY, "#9ecae1", _BLUE), strict=True)):
+        axis.bar(
+            places + 0.26 * (offset - 1),
+            [100 * value for value in row["deciles"]],
+            0.25,
+            color=colour,
+            label=f"exposure {row['strength']:g}",
+        )
+    axis.plot(places, [100 * value for value in part["deciles"]["relevance"]], "D", color=_RED, label="views by shoppers")
+    axis.axhline(10, color="black", linewidth=0.8, linestyle="--", label="share of the catalogue")
+    axis.set_xticks(places, [str(place + 1) for place in places])
+    axis.set_xlabel("popularity decile, 10 the most popular", fontsize=9)
+    axis.set_title("share of the exposure, %", fontsize=10)
+    axis.legend(frameon=False, fontsize=8)
+
+
+def _trade(axis: Any, part: dict[str, Any]) -> None:
+    rows = part["rows"]
+    axis.plot([row["gini"] for row in rows], [row["ndcg@10"] for row in rows], "o-", color=_BLUE)
+    for row in rows:
+        axis.annotate(
+            f"{row['strength']:g}", (row["gini"], row["ndcg@10"]), textcoords="offset points", xytext=(6, -10), fontsize=8
+        )
+    axis.set_xlabel("Gini coefficient of the products' exposure (0: all alike)", fontsize=9)
+    axis.set_ylabel("NDCG@10 of what was viewed next", fontsize=9)
+    axis.set_ylim(0, max(row["ndcg@10"] for row in rows) * 1.1)
+    axis.set_title("page.exposure: relevance against equality", fontsize=10)
+    axis.grid(alpha=0.25)
