@@ -12,7 +12,7 @@ ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test up down status bench bench-quality bench-fusion nemesis nemesis-long nemesis-million soak audit sbom fmt lint build setup programs programs-test clean
+.PHONY: help run test up down status bench bench-quality bench-fusion nemesis nemesis-long nemesis-million soak fuzz audit sbom fmt lint build setup programs programs-test clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -60,6 +60,9 @@ nemesis-long: setup  ## 20 runs of 300 s with three brokers, resumable: JSON and
 
 nemesis-million: setup  ## A million events under 50 kill -9, in rounds, resumable: JSON in benchmarks/results
 	@$(BIN)/vitrine nemesis-million --out benchmarks/results/nemesis-million.json $(ARGS)
+
+fuzz: setup  ## 100,000 inputs, guided by coverage, against the worker's decoder and fold
+	@$(BIN)/vitrine fuzz $(ARGS)
 
 soak: setup  ## Two hours of steady traffic: does anything grow? JSON and picture; ARGS="--hours 8 --rate 300"
 	@$(BIN)/vitrine soak $(ARGS)

@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
     app.command()(nemesis_poison)
     app.command()(nemesis_burst)
     app.command()(erase_proof)
+    app.command()(fuzz)
 
 
 def _tell(line: str) -> None:
@@ -83,3 +84,20 @@ def erase_proof(*, out: Out = None) -> None:
 
     with Lab(gateway=True) as lab:
         _finish(erasure(lab, _tell).summary(), out)
+
+
+def fuzz(
+    *,
+    count: Annotated[int, typer.Option(min=1000, help="Inputs to try.")] = 100_000,
+    seed: Annotated[int, typer.Option(min=1, help="Of the mutations.")] = 1,
+    found: Annotated[Path, typer.Option(help="Folder for inputs that crash.")] = Path("var/fuzz"),
+    out: Out = None,
+) -> None:
+    """Look for bytes that crash or stall the worker's decoder and fold, guided by coverage (needs the package atheris).
+
+    Starts from good events, mutants of them and the payloads of other shop systems under tests/golden. Exit status 1 when an
+    input raises anything but an error of the contract, takes five seconds, or needs 2 GB.
+    """
+    from nemesis.fuzz import fuzz as run
+
+    _finish(run(count, seed, found).summary(), out)
