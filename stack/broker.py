@@ -17,7 +17,7 @@ from pathlib import Path
 from contracts.errors import BrokerUnavailable, ConfigurationError
 from contracts.settings import ROOT, Settings, resolve
 from stack.addresses import LOOPBACK, Address, parse_address
-from stack.environment import child_environment
+from stack.environment import child_environment, without_secrets
 from stack.principals import Role
 from stack.process import Child
 from stack.protection import format_arguments, protection
@@ -151,7 +151,7 @@ class Broker:
         """The process, not started."""
         heap = self._settings.stack.heap
         command = [*_java(f"-Xms{heap}", f"-Xmx{heap}"), "kafka.Kafka", str(self._properties)]
-        environment = child_environment(self._settings)
+        environment = child_environment(without_secrets(self._settings))
         return Child("kafka", command, environment, self._var / "log" / "kafka.log", ROOT)
 
     def is_answering(self, timeout_seconds: float = 1.0) -> bool:

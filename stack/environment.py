@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, SecretStr
 
-from contracts.settings import ROOT, Settings
+from contracts.settings import ROOT, PageSettings, Settings
 
 
 def variables(settings: Settings) -> dict[str, str]:
@@ -42,6 +42,21 @@ def overridden(settings: Settings, changes: Mapping[str, Mapping[str, object]]) 
     """A copy with some fields of some groups changed, such as `{"worker": {"role": "events"}}`."""
     parts = {group: getattr(settings, group).model_copy(update=dict(fields)) for group, fields in changes.items()}
     return settings.model_copy(update=parts)
+
+
+def without_secrets(settings: Settings, *, but: str | None = None) -> Settings:
+    """A copy without the secrets of the groups that a process has no business with.
+
+    Args:
+        settings: of the stack.
+        but: the one group whose secrets it needs: `page` signs, `gateway` checks keys. Passwords at the broker lie in files of
+            their roles, see `stack.security.as_role`.
+    """
+    none: dict[str, dict[str, object]] = {
+        "page": {"signing_secret": PageSettings().signing_secret, "signing_secret_file": None},
+        "gateway": {"api_keys": {}, "browser_keys": {}, "operator_keys": {}, "keys_file": None},
+    }
+    return overridden(settings, {group: fields for group, fields in none.items() if group != but})
 
 
 def _name(*parts: str) -> str:

@@ -13,7 +13,7 @@ from contracts.settings import ROOT, GatewaySettings, Settings, resolve
 from stack import broker, scrape, triton
 from stack.addresses import Address, free_port, parse_address, require_free
 from stack.declaration import declare as declare_all
-from stack.environment import child_environment, overridden
+from stack.environment import child_environment, overridden, without_secrets
 from stack.health import HealthRule
 from stack.keeper import Service
 from stack.principals import Role
@@ -130,7 +130,7 @@ class Planner:
         self._targets["model"] = {_TRITON: settings.monitoring.model_metrics_address}
         if not settings.stack.triton:
             return
-        rankers = self._rankers = Rankers(as_role(settings, Role.RANKER), self._needs(_KAFKA))
+        rankers = self._rankers = Rankers(without_secrets(as_role(settings, Role.RANKER)), self._needs(_KAFKA))
         model = parse_address(settings.monitoring.model_metrics_address, MODEL_SETTING)
         server = triton.TritonServer(settings)
         if _TRITON in rankers.rollout.slots:
@@ -153,7 +153,8 @@ class Planner:
                 "data_dir": resolve(self._settings.stack.var) / name,
             }
             principal = Role.WORKER if role == "events" else Role.CATALOG
-            settings = overridden(as_role(self._settings, principal), {"worker": own})
+            trusted = without_secrets(as_role(self._settings, principal), but="page" if role == "events" else None)
+            settings = overridden(trusted, {"worker": own})
             self._reserved.append((address, WORKER_SETTING))
             self._addresses[name] = str(address)
             self._targets.setdefault("worker" if role == "events" else "catalog", {})[name] = str(address)
@@ -167,7 +168,7 @@ class Planner:
         self._reserved.append((Address(settings.gateway.host, settings.gateway.port), GATEWAY_SETTING))
         self._addresses["gateway"] = f"http://{reachable}"
         self._targets["gateway"] = {"gateway": str(reachable)}
-        settings = as_role(settings, Role.GATEWAY)
+        settings = without_secrets(as_role(settings, Role.GATEWAY), but="gateway")
         self._services.append(self._python("gateway", "gateway", settings, str(reachable), _GATEWAY_RULE, 3))
 
     def _add_prometheus(self) -> None:

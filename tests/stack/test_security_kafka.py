@@ -353,6 +353,19 @@ def test_no_secret_is_in_a_log_or_in_the_arguments_of_a_process(stack: Settings)
     assert [f"{what} in {place}" for place, text in places.items() for what, secret in secrets.items() if secret in text] == []
 
 
+def test_a_process_is_given_only_the_secrets_that_it_needs(stack: Settings) -> None:
+    secrets = secrets_of(stack)
+    needed = {"worker-0": {"signing secret"}, "gateway": {"key of the shop"}}
+    held = {}
+    for process in control.status(stack).processes:
+        assert process.pid is not None
+        everyone = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        text = "\n".join(value for one in everyone for value in one.environ().values())
+        held[process.name] = {what for what, secret in secrets.items() if secret in text}
+    assert {"kafka", "triton", "catalog-0"} <= set(held)
+    assert held == {name: needed.get(name, set()) for name in held}
+
+
 def test_only_the_owner_may_read_what_is_secret(stack: Settings) -> None:
     var = resolve(stack.stack.var)
     folder = var / "security"

@@ -4,7 +4,7 @@ import pytest
 from pydantic import SecretStr
 
 from contracts.settings import Settings
-from stack.environment import child_environment, overridden, variables
+from stack.environment import child_environment, overridden, variables, without_secrets
 
 UNUSUAL = overridden(
     Settings(),
@@ -36,3 +36,10 @@ def test_a_variable_of_the_parent_does_not_leak_past_the_settings(monkeypatch: p
     assert environment["VITRINE_WORKER__ROLE"] == "events"
     assert environment["EXTRA"] == "1"
     assert "VITRINE_CONFIG" not in environment
+
+
+def test_secrets_of_other_groups_are_taken_out() -> None:
+    signing = overridden(UNUSUAL, {"page": {"signing_secret": SecretStr("s1")}})
+    for but, left in ((None, set()), ("page", {"s1"}), ("gateway", {"k1", "k2"})):
+        text = " ".join(variables(without_secrets(signing, but=but)).values())
+        assert {word for word in ("s1", "k1", "k2") if word in text} == left
