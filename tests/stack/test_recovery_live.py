@@ -78,7 +78,7 @@ def counted_fallbacks(settings: Settings) -> dict[str, float]:
     return {json.loads(row.partition("reason=")[2].partition("}")[0]): float(row.rpartition(" ")[2]) for row in rows}
 
 
-def test_a_slow_ranker_is_waited_for_and_a_hung_or_dead_one_is_replaced_by_flagged_pages_in_time(
+def test_each_rung_of_the_ladder_answers_in_time_flagged_and_counted(
     make_settings: SettingsFactory, start_triton: ProcessFactory, worker_process: ProcessFactory
 ) -> None:
     settings = make_settings(triton={"grpc_address": free_address(), "metrics_address": free_address()})
@@ -90,20 +90,40 @@ def test_a_slow_ranker_is_waited_for_and_a_hung_or_dead_one_is_replaced_by_flagg
         worker_process(worker)
         with Traffic(settings, rate=8, seed=4, poison=0.0, repeats=0.0):
             seconds_until_every_partition_has_a_full_page(settings, int(time.time() * 1000), 30)
-            proxy.toxics.delay_seconds = 0.02  # there and back: 40 ms
+            proxy.toxics.delay_seconds = 0.005  # there and back: 10 ms
+            assert not any(page["degraded"] for page in collected(settings))
+            proxy.toxics.delay_seconds = 0.025  # the model held at 50 ms: fewer candidates, after some calls
+            until_flagged(worker, "triton_slow")
             slow = collected(settings)
-            assert not any(page["degraded"] for page in slow)
+            check_fallbacks(slow, "triton_slow")
+            assert sources(slow) - {"co_visit", "popular"}  # the ranker still answers
             proxy.toxics.delay_seconds = 0.5
-            check_fallbacks(collected(settings), "triton_timeout")
+            away = collected(settings)
+            check_fallbacks(away, "triton_timeout")
+            assert "co_visit" in sources(away)
             proxy.toxics.delay_seconds = 0.0
             server.kill()
             proxy.reset()
             check_fallbacks(collected(settings), "triton_down")
-            counted = counted_fallbacks(worker)
-            assert counted["triton_timeout"] > 0
-            assert counted["triton_down"] > 0
+            assert {"triton_slow", "triton_timeout", "triton_down"} <= {
+                why for why, n in counted_fallbacks(worker).items() if n
+            }
     finally:
         proxy.close()
+
+
+def until_flagged(worker: Settings, reason: str, patience: float = 30.0) -> None:
+    """Wait until the worker counts fallbacks for this reason."""
+    deadline = time.monotonic() + patience
+    while not counted_fallbacks(worker).get(reason):
+        if time.monotonic() > deadline:
+            pytest.fail(f"no page for {reason} in {patience} s: {counted_fallbacks(worker)}")
+        time.sleep(0.2)
+
+
+def sources(pages: list[dict[str, object]]) -> set[str]:
+    """Where the items of the pages came from."""
+    return {item["source"] for page in pages for item in page["placements"][0]["items"]}  # type: ignore[index]
 
 
 def collected(settings: Settings, most: int = 16) -> list[dict[str, object]]:
