@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from contracts.errors import ConfigurationError
 from contracts.settings import Settings
@@ -103,17 +103,29 @@ def run(plan: Soak, record: Path, var: Path, tell: Callable[[str], object] = lam
         traffic = Traffic(settings, plan.rate, plan.seed, visitors=plan.visitors)
         with traffic, record.open("w") as lines:
             lines.write(json.dumps({"plan": asdict(plan)}) + "\n")
-            _observe(plan, settings, traffic, ages, lambda line: _append(lines, line, record, tell))
+            _observe(plan, settings, traffic, ages, _Recorder(lines, record, tell))
         ages.stop()
     return write_summary(record)
 
 
-def _append(lines: Any, line: dict[str, Any], record: Path, tell: Callable[[str], object]) -> None:
-    lines.write(json.dumps(line) + "\n")
-    lines.flush()
-    if line["seconds"] // _SUMMARY_SECONDS != (line["seconds"] - 6) // _SUMMARY_SECONDS:
-        write_summary(record)
-        tell(f"{line['seconds'] / 60:.1f} min: p50 {line['p50_ms']} ms, p99 {line['p99_ms']} ms, {line['sessions']} sessions")
+class _Recorder:
+    """Writes each sample at once, and summary and picture every two minutes."""
+
+    def __init__(self, lines: TextIO, record: Path, tell: Callable[[str], object]) -> None:
+        self._lines, self._record, self._tell = lines, record, tell
+        self._due = _SUMMARY_SECONDS
+
+    def __call__(self, line: dict[str, Any]) -> None:
+        self._lines.write(json.dumps(line) + "\n")
+        self._lines.flush()
+        if line["seconds"] < self._due:
+            return
+        self._due += _SUMMARY_SECONDS
+        write_summary(self._record)
+        minutes, lag = line["seconds"] / 60, line["lag"]
+        self._tell(
+            f"{minutes:.0f} min: p50 {line['p50_ms']} ms, p99 {line['p99_ms']} ms, {line['sessions']} sessions, lag {lag}"
+        )
 
 
 def _observe(plan: Soak, settings: Settings, traffic: Traffic, ages: PageAges, write: Callable[[dict[str, Any]], None]) -> None:

@@ -36,7 +36,8 @@ def draw(summary: dict[str, Any], lines: list[dict[str, Any]], file: Path) -> No
     memory.set_ylim(-reach, reach)  # the warm-up may leave the picture: it is not judged
     memory.axvspan(0, warm_up, color="#eeeeee")
     memory.set_ylabel("MB beside the value after warm-up")
-    memory.legend(fontsize=7, loc="upper left", ncols=2)
+    if memory.lines:
+        memory.legend(fontsize=7, loc="upper left", ncols=2)
     words = ", ".join(f"{name.replace('_', ' ')} {verdict}" for name, verdict in summary["verdicts"].items())
     memory.set_title(f"{summary['hours']} h at {summary['plan']['rate']:.0f} events/s, anonymous memory; {words}", fontsize=9)
     age.axvspan(0, warm_up, color="#eeeeee", label="warm-up, not judged")
