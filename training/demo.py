@@ -144,8 +144,8 @@ def train_demo_ranker(folder: Path, images: Path, recipe: DemoRecipe, stage: Sta
     for _ in draw_pictures(goods, images):
         tick()
     shelf = shelf_of(goods)
-    reading = stage("reading products", 3 * len(goods))
-    inputs = read_items(catalog(images), made.text_encoder, CatalogSettings(), reading)
+    reading = stage("reading products", 2 * len(goods))
+    inputs = read_items(catalog(images), made.text_encoder, CatalogSettings(), reading, with_captions=False)
     model = _recommender(made, inputs, shelf)
     seen = ~shelf.is_new
     if not np.array_equal(made.keys, inputs.keys[seen]):

@@ -46,7 +46,12 @@ def caption_of(item: CatalogItem) -> str:
 
 
 def read_items(
-    items: Sequence[CatalogItem], text_encoder: str, settings: CatalogSettings, tick: Callable[[], None]
+    items: Sequence[CatalogItem],
+    text_encoder: str,
+    settings: CatalogSettings,
+    tick: Callable[[], None],
+    *,
+    with_captions: bool = True,
 ) -> ItemInputs:
     """Encode texts and read pictures, the latter by the very code that the catalogue agent uses.
 
@@ -54,7 +59,8 @@ def read_items(
         items: the catalogue; every picture must exist.
         text_encoder: as in the settings.
         settings: size of pictures and where they may be.
-        tick: called after each text and each picture, 3 n times in all.
+        tick: called after each text and each picture, 3 n times in all, 2 n without captions.
+        with_captions: encode the captions too; only the picture network's training needs them.
     """
     encoder, tokenizer = TextEncoder(text_encoder), load_tokenizer(text_encoder)
 
@@ -75,7 +81,7 @@ def read_items(
     return ItemInputs(
         keys=np.array([item_key(item.tenant_id, item.item_id) for item in items], dtype=np.int64),
         text=encode([embedding_text(item) for item in items]),
-        captions=encode([caption_of(item) for item in items]),
+        captions=encode([caption_of(item) for item in items]) if with_captions else np.zeros((0, encoder.width), np.float32),
         pixels=np.stack(pixels),
         facts=[facts_of(item) for item in items],
     )

@@ -94,7 +94,7 @@ def train_ranker(scorer: Scorer, log: PageLog, recipe: RankerRecipe, seed: int, 
     features, labels = torch.from_numpy(log.features), labels_of(log, scorer.heads)
     position = torch.arange(places)
     scorer.fit_inputs(features.reshape(-1, width), position.repeat(pages))
-    start_from_query(scorer)
+    start(scorer, labels)
     generator = torch.Generator().manual_seed(seed)
     mixed = torch.randperm(pages, generator=generator)
     held, used = mixed[: int(pages * recipe.held_out)], mixed[int(pages * recipe.held_out) :]
@@ -125,12 +125,16 @@ def steps_of(pages: int, places: int, recipe: RankerRecipe) -> int:
 
 
 @torch.no_grad()
-def start_from_query(scorer: Scorer) -> None:
-    """Begin with the retrieval score as the click's log-odds: what is learned is how to better it."""
+def start(scorer: Scorer, labels: Tensor) -> None:
+    """Begin with the retrieval score as the click's log-odds, to be bettered, and with each other head's mean [P, K, H]."""
     for name in ("logit", "pointer"):
         column = FEATURES.index(name)
         scorer.linear.weight[0, column] = 1.0 / scorer.scale[column]
     scorer.linear.bias[0] = -3.0
+    for head, name in enumerate(scorer.heads[1:], start=1):
+        known = labels[..., head][~labels[..., head].isnan()]
+        mean = torch.log1p(known).mean() if name == "dwell" else torch.logit(known.mean().clamp(1e-4, 1 - 1e-4))
+        scorer.linear.bias[head] = torch.nan_to_num(mean)
 
 
 def calibrate(scorer: Scorer, features: Tensor, position: Tensor, labels: Tensor) -> None:

@@ -21,9 +21,9 @@ from training.clicks import trust_query
 from training.demo_baselines import co_visits, count_views, popularity_ranks
 from training.demo_clicks import Visit, batches, browse, pad
 from training.demo_items import caption_of
-from training.demo_metrics import calibration, ndcg, ranks, recall_mrr
-from training.demo_pages import PLACES, Crowd, PageLog, by_popularity, by_query, by_scorer, explore, item_table
-from training.demo_ranker import RankerRecipe, judge_ranker, train_ranker
+from training.demo_metrics import auc, calibration, ndcg, ranks, recall_mrr
+from training.demo_pages import PLACES, Crowd, PageLog, by_popularity, by_query, by_scorer, explore, item_table, run_pages
+from training.demo_ranker import RankerRecipe, calibrate, judge_ranker, train_ranker
 from training.demo_recommender import Recipe, Recommender, ring_places, target_ranks, train_recommender
 
 VIEW, CART = int(EventKind.VIEW), int(EventKind.CART)
@@ -172,6 +172,76 @@ def test_the_ranker_learns_the_feature_that_is_clicked_and_is_calibrated() -> No
     assert judged["ece"] < 0.03
     position = scorer.position.detach()
     assert position[0] > position[-1] + 0.3  # the regularised bias goes the right way in these few steps
+
+
+def test_each_head_learns_what_came_of_the_click_and_places_without_a_dwell_teach_none() -> None:
+    rng = np.random.default_rng(2)
+
+    def chance(logit: np.ndarray) -> np.ndarray:
+        return (rng.random(logit.shape) < 1 / (1 + np.exp(-logit))).astype(np.float32)
+
+    def pages(count: int) -> PageLog:
+        features = rng.standard_normal((count, PLACES, WIDTH)).astype(np.float32)
+        clicked = chance(-1.5 + 1.5 * features[..., 9])
+        seconds = np.where(clicked > 0, np.exp(3.0 + features[..., 12]), np.nan).astype(np.float32)
+        return PageLog(features, clicked, count, {"cart": clicked * chance(2.0 * features[..., 11]), "dwell": seconds})
+
+    torch.manual_seed(4)
+    scorer = Scorer(ScorerConfig(features=WIDTH, heads=("click", "cart", "dwell")))
+    train_ranker(scorer, pages(1200), RankerRecipe(epochs=6, batch=256), 0, lambda _: None)
+    judged = judge_ranker(scorer, pages(400))
+    assert judged["heads"]["click"]["auc"] > 0.75
+    assert judged["heads"]["cart"]["auc"] > 0.8
+    assert judged["heads"]["cart"]["ece"] < 0.02
+    features = torch.zeros(2, WIDTH)
+    features[1, 12] = 1.5
+    with torch.no_grad():
+        short, long = scorer.outputs(features)[:, 2].tolist()
+    assert short == pytest.approx(3.05, abs=0.35)
+    assert long > short + 0.9
+    with pytest.raises(ValueError, match=r"'purchase'.*holds click and \['cart', 'dwell'\]"):
+        train_ranker(
+            Scorer(ScorerConfig(features=WIDTH, heads=("click", "purchase"))), pages(9), RankerRecipe(), 0, lambda _: None
+        )
+
+
+def test_a_ranker_that_is_too_sure_is_calibrated_on_pages_that_it_never_saw() -> None:
+    rng = np.random.default_rng(3)
+    features = torch.from_numpy(rng.standard_normal((4000, WIDTH)).astype(np.float32))
+    features[:, FEATURES.index("logit")] = 7.0 + 2.0 * features[:, FEATURES.index("logit")]
+    scorer = Scorer(ScorerConfig(features=WIDTH)).eval()
+    trust_query(scorer)
+    with torch.no_grad():
+        scorer.linear.weight *= 3.0
+        truth = torch.sigmoid(scorer.logits(features) / 3.0 - 1.0)
+    clicks = torch.from_numpy((rng.random(4000) < truth.numpy()).astype(np.float32))
+    position = torch.zeros(4000, dtype=torch.int64)
+    before = calibration(scorer(features).detach().numpy(), clicks.numpy())[0]
+    calibrate(scorer, features[:2000], position[:2000], clicks[:2000, None])
+    after = calibration(scorer(features[2000:]).detach().numpy(), clicks[2000:].numpy())[0]
+    assert before > 0.1
+    assert after < 0.03
+
+
+def test_a_cart_and_a_purchase_count_at_the_place_of_the_page_whose_click_led_there() -> None:
+    goods = products(per_kind=3)
+    shelf = shelf_of(goods)
+    model = recommender(len(goods)).eval()
+    facts = [ItemFacts(0, 0, 1.0, float(number), 0.0, 0.0) for number in range(len(goods))]
+    crowd = Crowd(model, item_table(model, facts), shelf, [Shopper(f"v{n}", shelf, n) for n in range(30)], 1)
+    log = run_pages(crowd, 40, by_popularity, lambda: None)
+    assert log.clicked.sum() > log.later["cart"].sum() >= log.later["purchase"].sum() > 0
+    for labels in log.later.values():
+        assert (labels <= log.clicked).all(), "nothing is bought by way of a place that nobody clicked"
+
+
+def test_only_the_first_places_count_and_chance_has_an_area_of_one_half() -> None:
+    clicked, scores = np.array([[0.0, 0.0, 1.0]], np.float32), np.array([[3.0, 2.0, 1.0]], np.float32)
+    assert ndcg(scores, clicked, 2) == 0.0
+    assert ndcg(scores, clicked, 3) == pytest.approx(0.5)
+    assert auc(np.array([1.0, 2.0, 2.0, 3.0], np.float32), np.array([0, 0, 1, 1], np.float32)) == pytest.approx(0.875)
+    assert auc(np.ones(4, np.float32), np.array([0, 1, 0, 1], np.float32)) == 0.5
+    assert np.isnan(auc(np.ones(2, np.float32), np.zeros(2, np.float32)))
 
 
 def test_without_pages_the_ranker_follows_the_query() -> None:
