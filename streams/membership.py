@@ -240,7 +240,7 @@ def _incoming(event: Any) -> Incoming:
         offset=message.offset,
         key=message.key,
         value=message.value,
-        timestamp=int(message.timestamp * 1000),
+        timestamp=round(message.timestamp * 1000),  # Faust divides the broker's milliseconds
         headers=_headers(message.headers),
         token=message,
     )
