@@ -181,7 +181,8 @@ def read_record(record: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 def summary_of(plan: dict[str, Any], lines: list[dict[str, Any]]) -> dict[str, Any]:
     """Slopes and verdicts of everything after the warm-up.
 
-    Memory is judged by its anonymous part; resident memory with the pages of mapped files is told beside it.
+    Memory is judged by its anonymous part; resident memory with the pages of mapped files is told beside it. Open files are
+    judged without the segments of Kafka's log, which are as many as retention says.
     """
     warm = [line for line in lines if line["seconds"] >= plan["warm_up_seconds"]]
     names = sorted({name for line in warm for name in line["processes"]})
@@ -223,7 +224,7 @@ def _process(name: str, warm: list[dict[str, Any]]) -> dict[str, Any]:
         **{kind: one.summary() if one else None for kind, one in memory.items()},
         "verdict": judged.verdict(LIMIT_MB_PER_HOUR) if judged else "undecided",
         "files": [held[0][1]["files"], held[-1][1]["files"]],
-        "files_flat": is_flat([one["files"] for _, one in held], _FILES_TOLERANCE),
+        "files_flat": is_flat([one["files"] - one["segments"] for _, one in held], _FILES_TOLERANCE),
         "threads": [held[0][1]["threads"], held[-1][1]["threads"]],
         "threads_flat": is_flat([one["threads"] for _, one in held], _FILES_TOLERANCE),
     }

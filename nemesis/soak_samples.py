@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import threading
 import time
@@ -21,6 +22,7 @@ from stack.status import Status, read_status, status_file
 from stack.triton import SHARED_MEMORY, TritonServer
 
 _MB = 1_000_000
+_SEGMENT = re.compile(r"/\d{20}\.log$")
 
 
 class _Latency(msgspec.Struct):
@@ -115,7 +117,11 @@ def _pids(status: Status) -> dict[str, int]:
 
 
 def _held(pid: int) -> dict[str, Any] | None:
-    """Memory in MB; `anonymous` is what no file stands behind, so that the kernel cannot take it back."""
+    """Memory in MB, files, threads.
+
+    `anonymous` is what no file stands behind, so that the kernel cannot take it back; `segments` are the files of Kafka's log,
+    which the broker keeps open until they are deleted, so that their number follows retention.
+    """
     try:
         process = psutil.Process(pid)
         full = process.memory_full_info()
@@ -127,6 +133,7 @@ def _held(pid: int) -> dict[str, Any] | None:
             "rss_mb": round(full.rss / _MB, 3),
             "pss_mb": round(full.pss / _MB, 3),
             "files": process.num_fds(),
+            "segments": sum(bool(_SEGMENT.search(file.path)) for file in process.open_files()),
             "threads": process.num_threads(),
             "cpu_seconds": round(sum(process.cpu_times()[:2]), 2),
         }

@@ -18,7 +18,7 @@ PLAN = {"hours": 2.0, "rate": 100.0, "warm_up_seconds": 600.0}
 
 def lines(grows_mb_per_hour: float, *, hours: float = 2.0, noise_mb: float = 0.5, **changed: Any) -> list[dict[str, Any]]:
     rng = np.random.default_rng(3)
-    held = {"rss_mb": 90.0, "pss_mb": 80.0, "files": 30, "threads": 9}
+    held = {"rss_mb": 90.0, "pss_mb": 80.0, "files": 30, "segments": 0, "threads": 9}
     found = []
     for seconds in np.arange(5.0, hours * 3600, 5.0):
         anonymous = 70 + grows_mb_per_hour * seconds / 3600 + rng.normal(0, noise_mb)
@@ -69,6 +69,14 @@ def test_files_and_threads_that_leak_fail(what: str) -> None:
     for number, line in enumerate(record):
         line["processes"]["worker-0"][what] += number // 300
     assert summary_of(PLAN, record)["verdicts"][what] == "fails"
+
+
+def test_segments_of_kafkas_log_are_no_leak_of_files() -> None:
+    record = lines(0.0)
+    for number, line in enumerate(record):
+        line["processes"]["worker-0"]["files"] += number // 300
+        line["processes"]["worker-0"]["segments"] += number // 300
+    assert summary_of(PLAN, record)["verdicts"]["files"] == "holds"
 
 
 def test_shared_memory_that_grows_and_a_restart_fail() -> None:
