@@ -30,11 +30,13 @@ from contracts.releases import (
 from contracts.settings import Settings
 from fusion import artefact as artefacts
 from fusion import checkpoint
-from triton_models.export import COPIED, GRAPHS, write_graph, write_tokenizer
+from triton_models.export import GRAPHS, copy_files, write_graph, write_tokenizer
 
 ITEM_GRAPHS = ("text", "image", "fuse")
 TOKENIZER = "tokenizer.json"
 _LAST = "last_version"
+_FIELDS = ("name", "dim", "state_width", "ring", "image_size", "text_encoder", "max_tokens", "fusion", "session", "scorer")
+_GROUPS = ("fusion", "session", "scorer", "behaviour")
 
 
 def publish(
@@ -59,10 +61,11 @@ def publish(
         The version.
 
     Raises:
-        ConfigurationError: a file is missing, has another hash than its manifest says, or holds numbers that are not finite.
+        ConfigurationError: a part is missing, has another hash than its manifest says, or holds numbers that are not finite.
     """
     source = checkpoint.load_manifest(artefact)
     tick("checking the weights")
+    _require_servable(artefact, source)
     _require_finite(artefact, source)
     root.mkdir(parents=True, exist_ok=True)
     with _locked(root):
@@ -103,6 +106,18 @@ def _number(folder: Path | None) -> int:
     return int(read_manifest(folder)["version"]) if folder is not None else 0
 
 
+def _require_servable(folder: Path, manifest: dict[str, Any]) -> None:
+    """A checkpoint of one network alone, such as `vitrine train sessions` keeps, has nothing to make a page with."""
+    fields = [name for name in _FIELDS if name not in manifest]
+    files = [f"{name}.safetensors" for name in _GROUPS if f"{name}.safetensors" not in manifest["files"]]
+    if fields or files:
+        missing = ", ".join((*fields, *files))
+        message = (
+            f"{folder}: the manifest lacks {missing}; expected a whole artefact, as `vitrine train demo` or `clicks` writes"
+        )
+        raise ConfigurationError(message)
+
+
 def _require_finite(folder: Path, manifest: dict[str, Any]) -> None:
     """Load every file, which compares its hash too."""
     for name in manifest["files"]:
@@ -141,8 +156,7 @@ def _export(artefact: Path, out: Path, same_items: Path | None, tick: Callable[[
         _link(same_items / TOKENIZER, out / TOKENIZER)
     else:
         write_tokenizer(loaded.text_encoder, out)
-    for name in COPIED:
-        shutil.copyfile(artefact / name, out / name)
+    copy_files(artefact, out)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -29,7 +29,7 @@ from stack.triton import ensure_exported
 from stack.warmup import FEWEST, recorded
 from streams.sessions import decode_state
 from tests.stack.test_supervisor import free_settings, process, until, vitrine
-from tests.unit.triton_models.test_registry import changed, first_tensor
+from tests.unit.triton_models.test_registry import changed
 from triton_models.registry import publish
 
 pytestmark = pytest.mark.stack
@@ -42,7 +42,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     var = tmp_path_factory.mktemp("rollout")
     patient = {"ranker_deadline_ms": 20_000.0}  # fallback pages are tested elsewhere
     settings = overridden(free_settings(var, workers=2), {"triton": patient, "model": {"learn": False}})
-    artefact = changed(tmp_path_factory.mktemp("artefact"), "session", first_tensor("session"), 1.2)
+    artefact = changed(tmp_path_factory.mktemp("artefact"), "session", 1.2)
     root = releases_folder(settings)
     assert publish(artefact, root, based_on=ensure_exported(settings)) == NEW
     control.start(settings, patience_seconds=180, progress=lambda _: None)

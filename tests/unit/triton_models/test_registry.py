@@ -15,20 +15,18 @@ from triton_models.registry import ITEM_GRAPHS, publish
 from triton_models.servable_ranker import PageRanker, probe
 
 DEMO = ROOT / "triton_models" / "artefacts" / "demo"
+# One tensor of each network whose change changes what the network answers.
+TENSORS = {"session": "gru.weight_ih_l0", "scorer": "linear.weight", "fusion": "gate.0.weight"}
 
 
-def changed(folder: Path, group: str, tensor: str, factor: float = 1.01) -> Path:
-    """The demo artefact with one tensor scaled."""
+def changed(folder: Path, group: str, factor: float = 1.01) -> Path:
+    """The demo artefact with one tensor of a network scaled."""
     manifest = checkpoint.load_manifest(DEMO)
     groups = {name.removesuffix(".safetensors"): name for name in manifest["files"]}
     tensors = {name: checkpoint.load_group(DEMO, manifest, name) for name in groups}
-    tensors[group][tensor] = (tensors[group][tensor] * factor).astype(tensors[group][tensor].dtype)
+    tensors[group][TENSORS[group]] = tensors[group][TENSORS[group]] * np.float32(factor)
     checkpoint.save(folder, manifest, tensors)
     return folder
-
-
-def first_tensor(group: str) -> str:
-    return next(iter(checkpoint.load_group(DEMO, checkpoint.load_manifest(DEMO), group)))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +43,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def published(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
     """A registry with version 2: the demo with another session encoder."""
     root = tmp_path_factory.mktemp("models")
-    artefact = changed(tmp_path_factory.mktemp("artefact"), "session", first_tensor("session"))
+    artefact = changed(tmp_path_factory.mktemp("artefact"), "session")
     assert publish(artefact, root, based_on=base) == 2
     return root
 
@@ -62,11 +60,11 @@ def test_a_published_version_loads_answers_with_its_number_and_shares_the_item_g
 def test_the_same_weights_are_published_once_and_a_number_is_never_given_twice(
     published: Path, base: Path, tmp_path: Path
 ) -> None:
-    again = changed(tmp_path / "again", "session", first_tensor("session"))
+    again = changed(tmp_path / "again", "session")
     assert publish(again, published, based_on=base) == 2
-    third = publish(changed(tmp_path / "third", "scorer", first_tensor("scorer")), published, based_on=base)
+    third = publish(changed(tmp_path / "third", "scorer"), published, based_on=base)
     (published / "3").rename(tmp_path / "deleted by somebody")
-    fourth = publish(changed(tmp_path / "fourth", "scorer", first_tensor("scorer"), 1.02), published, based_on=base)
+    fourth = publish(changed(tmp_path / "fourth", "scorer", 1.02), published, based_on=base)
     assert (third, fourth) == (3, 4)
     assert [release.version for release in list_releases(published)] == [2, 4]
 
@@ -84,19 +82,23 @@ def test_other_weights_in_a_published_file_are_refused_by_name(published: Path) 
         file.write_bytes(content)
 
 
-def test_an_artefact_with_another_hash_or_with_nan_is_not_published(tmp_path: Path) -> None:
-    broken = changed(tmp_path / "nan", "scorer", first_tensor("scorer"), np.nan)
+def test_an_artefact_with_another_hash_with_nan_or_of_one_network_is_not_published(tmp_path: Path) -> None:
+    broken = changed(tmp_path / "nan", "scorer", np.nan)
     with pytest.raises(ConfigurationError, match="not finite"):
         publish(broken, tmp_path / "root")
-    swapped = changed(tmp_path / "swapped", "scorer", first_tensor("scorer"))
+    swapped = changed(tmp_path / "swapped", "scorer")
     (swapped / "session.safetensors").write_bytes((swapped / "scorer.safetensors").read_bytes())
     with pytest.raises(ConfigurationError, match="refusing to load"):
         publish(swapped, tmp_path / "root")
+    part = tmp_path / "part"
+    checkpoint.save(part, {"name": "sessions", "version": 7}, {"session": {"weight": np.zeros(3, np.float32)}})
+    with pytest.raises(ConfigurationError, match=r"lacks dim, .*behaviour\.safetensors; expected a whole artefact"):
+        publish(part, tmp_path / "root")
     assert list_releases(tmp_path / "root") == []
 
 
 def test_only_a_changed_item_tower_changes_the_items_version(published: Path, tmp_path: Path) -> None:
     demo = items_version(checkpoint.load_manifest(DEMO))
     assert read_release(published / "2").items_version == demo
-    other = changed(tmp_path / "fusion", "fusion", first_tensor("fusion"))
+    other = changed(tmp_path / "fusion", "fusion")
     assert items_version(json.loads((other / "manifest.json").read_text())) != demo
