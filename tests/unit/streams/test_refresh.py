@@ -158,6 +158,15 @@ def test_a_broken_event_becomes_a_dead_letter_with_its_reason_and_bytes(value: b
     assert list(batch.visits) == [good[0]]
 
 
+def test_a_shops_clock_that_runs_ahead_does_not_move_the_clock_by_which_sessions_expire() -> None:
+    ahead, last_month = (
+        Shop().batch(event_bytes("v", 1, NOW + 3_000_000)),
+        Shop().batch(event_bytes("v", 1, NOW - 30 * 86_400_000)),
+    )
+    assert ahead.watermarks == {(0, "default"): NOW}
+    assert last_month.watermarks == {(0, "default"): NOW - 30 * 86_400_000}  # a replay has its own
+
+
 def test_a_page_message_has_every_field_of_the_contract() -> None:
     shop = Shop()
     batch = shop.batch(event_bytes("v", 1, NOW))
