@@ -32,6 +32,12 @@ FEATURES = (
     "is the last item",
     "clicks in the prefix",
     "log length",
+    "rank by the neighbours",
+    "rank by item-item",
+    "log votes of the neighbours",
+    "best log probability of the encoder",
+    "log steps back in the prefix",
+    "log different items",
 )
 
 
@@ -59,6 +65,17 @@ class Blend:
         x = (features - self.mean) / self.scale
         unit = np.maximum(x @ self.hidden.T + self.hidden_bias, 0.0)
         return np.asarray(unit @ self.out + x @ self.line, dtype=np.float32)
+
+
+@numba.njit(cache=True)
+def ranks(values: Floats, absent: int) -> Floats:
+    """Place of each value [N, C] in its row from 1, the highest first, equal ones in their order; `absent` where it is 0."""
+    result = np.empty(values.shape, dtype=np.float32)
+    for row in range(len(values)):
+        order = np.argsort(-values[row], kind="mergesort")
+        for place in range(len(order)):
+            result[row, order[place]] = place + 1 if values[row, order[place]] > 0 else absent
+    return result
 
 
 @numba.njit(cache=True)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fusion.blend import ranks
 from fusion.consult_kernels import AHEAD
 
 Ints = NDArray[np.int64]
@@ -60,7 +61,10 @@ def log_total(best: Floats) -> Floats:
 
 def blend_features(said: Opinions) -> Floats:
     """Features [N, C, F] in the order of `fusion.blend.FEATURES`; a query's bits do not depend on the others."""
-    items = said.items
+    items, newest = said.items, said.prefix[:, ::-1]
+    again = items[:, :, None] == newest[:, None, :]
+    ordered = np.sort(newest, axis=1)
+    different = ((ordered[:, 1:] != ordered[:, :-1]) & (ordered[:, 1:] >= 0)).sum(1) + (ordered[:, 0] >= 0)
     columns = (
         said.logits - log_total(said.best),
         said.logits - said.best[:, :1],
@@ -73,8 +77,14 @@ def blend_features(said: Opinions) -> Floats:
         *np.moveaxis(said.cosines, -1, 0),
         *np.moveaxis(said.trend, -1, 0),
         items == said.prefix[:, -1:],
-        np.minimum((items[:, :, None] == said.prefix[:, None, :]).sum(-1), 3),
+        np.minimum(again.sum(-1), 3),
         np.broadcast_to(np.log1p((said.prefix >= 0).sum(1).astype(np.float32))[:, None], items.shape),
+        np.log(ranks(said.votes, 2 * TOP)),
+        np.log(ranks(said.pairs, 2 * TOP)),
+        np.broadcast_to(np.log(said.total + np.float32(1e-3))[:, None], items.shape),
+        np.broadcast_to(said.best[:, :1] - log_total(said.best), items.shape),
+        np.log(np.where(again.any(-1), again.argmax(-1) + 1, 2 * PREFIX)),
+        np.broadcast_to(np.log(np.maximum(different, 1).astype(np.float32))[:, None], items.shape),
     )
     made = np.empty((*items.shape, len(columns)), np.float32)
     for number, column in enumerate(columns):

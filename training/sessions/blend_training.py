@@ -33,9 +33,9 @@ class BlendRecipe:
 
     queries: int = 40_000
     hidden: int = 32
-    epochs: int = 20
+    epochs: int = 8
     batch: int = 256
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-2
     seed: int = 0
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusion.blend import best_of_rows, rule_values, union, values_at
+from fusion.blend import best_of_rows, ranks, rule_values, union, values_at
 from fusion.neighbours import NeighbourSettings, SessionNeighbours
 from fusion.trend import TrendCounters
 
@@ -104,3 +104,7 @@ def test_rules_are_read_from_a_sparse_table() -> None:
     starts, columns, weights = np.array([0, 2, 3]), np.array([1, 3, 0]), np.array([0.5, 0.25, 1.0], dtype=np.float32)
     assert rule_values(np.array([[3, 0], [3, 0]]), np.array([0, 1]), starts, columns, weights).tolist() == [[0.25, 0], [0, 1]]
     assert best_of_rows(starts, columns, weights, 1).tolist() == [[1], [0]]
+
+
+def test_the_highest_value_has_rank_one_and_a_source_that_says_nothing_has_none() -> None:
+    assert ranks(np.array([[0.5, 0.0, 0.9, 0.5]], dtype=np.float32), 240).tolist() == [[2, 240, 1, 3]]
