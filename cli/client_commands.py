@@ -269,5 +269,5 @@ def erase(
         raise typer.Exit(1)
     told: dict[str, object] = {"receipt": receipt}
     if now:
-        told["scrubbed"] = scrub(settings, shop, visitor, lambda what: typer.echo(f"cutting off {what}", err=True))
+        told["scrubbed"] = scrub(settings, visitor, receipt, lambda what: typer.echo(f"cutting off {what}", err=True))
     typer.echo(msgspec.json.format(msgspec.json.encode(told), indent=1).decode())

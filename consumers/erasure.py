@@ -3,8 +3,9 @@
 Kafka cannot delete one record. Raw events and dead letters leave by retention, after 7 and 28 days, both within the month
 that the GDPR (art. 12(3)) allows. :func:`scrub` does not wait for it:
 
-- events: the visitor's partition is cut after the visitor's last event, once the workers have committed it. What other
-  visitors sent before that place leaves with it; sessions and pages do not need it, a retraining from raw events would.
+- events: the visitor's partition is cut after the visitor's last event, as far as the receipt says that the workers are done.
+  What other visitors sent before that place leaves with it; sessions and pages do not need it, a retraining from raw events
+  would.
 - dead letters: those of others are copied behind the end of the partition first, then everything before is cut. A crash
   between the two leaves some twice, with the same place of origin in their headers.
 - the request itself, whose key names the visitor, is covered by a tombstone.
@@ -21,12 +22,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
-from consumers.topic_reader import CONNECT_MS, TopicReader, partition_of
-from contracts.erasures import ErasureReceipt, decode_receipt
-from contracts.errors import BrokerUnavailable
+from consumers.topic_reader import CONNECT_MS, TopicReader
+from contracts.erasures import ErasureReceipt, decode_receipt, visitor_digest
+from contracts.errors import BrokerUnavailable, ConfigurationError
 from contracts.kafka_client import kafka_python_options
 from contracts.keys import message_key
 from contracts.settings import Settings
@@ -72,22 +73,28 @@ def mentions(visitor_id: str) -> Callable[[bytes], bool]:
     return lambda value: pattern.search(value) is not None
 
 
-def scrub(settings: Settings, tenant_id: str, visitor_id: str, tick: Callable[[str], object] = lambda _: None) -> Scrubbed:
-    """Cut the visitor's raw events and dead letters off, see above; call it after the receipt is there.
+def scrub(
+    settings: Settings, visitor_id: str, receipt: ErasureReceipt, tick: Callable[[str], object] = lambda _: None
+) -> Scrubbed:
+    """Cut the visitor's raw events and dead letters off, see above.
 
     Args:
-        settings: of the cluster and the workers' group.
-        tenant_id: the shop.
+        settings: of the cluster.
         visitor_id: whom to forget.
+        receipt: of the erasure.
         tick: told what is being done.
 
     Raises:
-        BrokerUnavailable: the broker refuses, or the workers have not committed the visitor's last event.
+        BrokerUnavailable: the broker refuses.
+        ConfigurationError: the receipt is another visitor's.
     """
-    key = message_key(tenant_id, visitor_id)
+    key = message_key(receipt.tenant_id, visitor_id)
+    if visitor_digest(key) != receipt.visitor_digest:
+        message = f"the receipt {receipt.request_id} is not that of visitor {visitor_id!r}"
+        raise ConfigurationError(message)
     try:
         tick("raw events")
-        events, cut = _cut_events(settings, key)
+        events, cut = _cut_events(settings, key, receipt)
         tick("dead letters")
         letters, copied = _cut_letters(settings, key, mentions(visitor_id))
         with _producer(settings) as producer:
@@ -99,25 +106,15 @@ def scrub(settings: Settings, tenant_id: str, visitor_id: str, tick: Callable[[s
     return Scrubbed(events, cut, letters, copied)
 
 
-def _cut_events(settings: Settings, key: bytes) -> tuple[int, int]:
-    partition = partition_of(key, settings.kafka.partitions)
-    with TopicReader(settings.kafka, EVENTS, [partition]) as reader:
+def _cut_events(settings: Settings, key: bytes, receipt: ErasureReceipt) -> tuple[int, int]:
+    with TopicReader(settings.kafka, EVENTS, [receipt.partition]) as reader:
         reader.rewind()
         place = reader.places[0]
         start = reader.consumer.position(place)
-        offsets = [record.offset for record in reader.until_now() if record.key == key]
+        offsets = [r.offset for r in reader.until_now() if r.key == key and r.offset < receipt.done_before]
     if not offsets:
         return 0, 0
     end = offsets[-1] + 1
-    group = settings.kafka.topic_prefix + settings.worker.group
-    consumer = KafkaConsumer(**kafka_python_options(settings.kafka), group_id=group, enable_auto_commit=False)
-    try:
-        committed = consumer.committed(place) or 0
-    finally:
-        consumer.close(autocommit=False)
-    if committed < end:
-        message = f"the workers have committed {committed} of partition {partition}, the visitor's last event is {end - 1}"
-        raise BrokerUnavailable(message)
     _delete_before(settings, {place: end})
     return len(offsets), end - start
 

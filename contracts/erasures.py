@@ -30,6 +30,8 @@ class ErasureReceipt(msgspec.Struct, frozen=True):
         visitor_digest: :func:`visitor_digest` of the message key.
         request_time: when it was asked for, ms.
         completed_time: when the broker had acknowledged the last tombstone, ms.
+        partition: of the events topic in which the visitor's events lie.
+        done_before: the workers had done every event of that partition below this offset.
         removed: what was removed by then, in words.
         remains: where bytes of the visitor still lie on disks, and what removes them.
     """
@@ -39,6 +41,8 @@ class ErasureReceipt(msgspec.Struct, frozen=True):
     visitor_digest: str
     request_time: int
     completed_time: int
+    partition: int
+    done_before: int
     removed: tuple[str, ...]
     remains: dict[str, str]
 

@@ -210,7 +210,7 @@ def erasure(lab: Lab, tell: Callable[[str], object] = lambda _: None) -> Erased:
         lab.wait("nobody is told of the visitor", lambda: _is_forgotten(settings, visitor), LOGICAL_SECONDS)
         logical = time.monotonic() - began
         tell(f"forgotten after {logical:.1f} s, by receipt after {receipt_seconds:.1f} s")
-        scrubbed = scrub(settings, "default", visitor)
+        scrubbed = scrub(settings, visitor, receipt)
         tell(f"cut off: {scrubbed}")
         after = _searched_until_clean(roots, marker.encode(), began, tell)
         physical = time.monotonic() - began

@@ -94,6 +94,8 @@ class Eraser:
             visitor_digest=visitor_digest(key),
             request_time=request.request_time or incoming.timestamp,
             completed_time=self.clock.wall_ms(),
+            partition=partition,
+            done_before=end,
             removed=REMOVED,
             remains=REMAINS,
         )

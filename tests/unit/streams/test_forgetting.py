@@ -136,6 +136,7 @@ def test_an_erased_visitor_is_gone_everywhere_and_the_receipt_names_nobody() -> 
     assert learned == [KEY]
     (receipt,) = cluster.of(ERASURE_RECEIPTS)
     told = decode_receipt(receipt.value or b"")
+    assert (told.partition, told.done_before) == (0, 2)
     assert (receipt.key, told.request_time, told.visitor_digest) == (b"r-1", 5, visitor_digest(KEY))
     assert b"|v" not in (receipt.value or b"")
     assert cluster.written[-1] is receipt  # until then a crash repeats the whole
