@@ -125,7 +125,7 @@ def read(data: Path, task: str, side: int | None = None, limit: int | None = Non
         data: see :func:`read_records`.
         task: see :func:`label_of`.
         side: S, pixels of a photo's side; then only items with a photo are taken. None reads no photos.
-        limit: a sample of so many items to learn from, of a quarter of that to stop by, and of as many to measure.
+        limit: a sample of so many items to learn from, of a quarter of that to stop by, and of twice as many to measure.
         rare: least number of items of a class to learn from; smaller classes are left out.
         seed: of the sample.
 
@@ -145,7 +145,7 @@ def read(data: Path, task: str, side: int | None = None, limit: int | None = Non
     places = part_of([record.item_id for record, _ in labelled])
     if limit is not None:
         rows = np.random.default_rng(seed).permutation(len(labelled))
-        sizes = zip(range(len(PARTS)), (limit, max(1, limit // 4), limit), strict=True)
+        sizes = zip(range(len(PARTS)), (limit, max(1, limit // 4), 2 * limit), strict=True)
         rows = np.sort(np.concatenate([rows[places[rows] == place][:size] for place, size in sizes]))
         labelled, places = [labelled[row] for row in rows], places[rows]
     counts = Counter(label for (_, label), place in zip(labelled, places, strict=True) if place == 0)
@@ -169,6 +169,33 @@ def read(data: Path, task: str, side: int | None = None, limit: int | None = Non
         pixels=pixels,
         pictured=pictured,
         left_out=len(labelled) - len(kept),
+    )
+
+
+def unlabelled(data: Path, side: int | None, limit: int | None, wanted: frozenset[str], seed: int = 0) -> Items:
+    """Items of a catalogue without labels.
+
+    Args:
+        data: see :func:`read_records`.
+        side: see :func:`read`; items without a photo are taken too.
+        limit: a sample of so many items, and those that are wanted.
+        wanted: ids that must be in it.
+        seed: of the sample.
+    """
+    records = read_records(data)
+    if limit is not None and limit < len(records):
+        drawn = set(np.random.default_rng(seed).permutation(len(records))[:limit].tolist())
+        records = [record for row, record in enumerate(records) if row in drawn or record.item_id in wanted]
+    _, opened = photos(data) if side and data.is_dir() else (frozenset[str](), lambda _: None)
+    pixels, pictured = _pixels(records, side, opened) if side else (None, np.zeros(len(records), dtype=bool))
+    return Items(
+        task="",
+        ids=tuple(record.item_id for record in records),
+        titles=tuple(record.title for record in records),
+        labels=np.full(len(records), -1, dtype=np.int64),
+        classes=(),
+        pixels=pixels,
+        pictured=pictured,
     )
 
 
