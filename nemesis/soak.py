@@ -1,8 +1,9 @@
 """The long run: steady traffic for hours, and whether anything grows that must not.
 
-Visitors come and go: every two minutes another crowd, while sessions end after four and the ids of 2,000 visitors without a
-session are kept, so that the table of sessions, the gateway's pages and their expiry reach a steady state within the warm-up.
-Every line of the record is written at once; the summary can be made from it at any time, also after an interruption.
+Visitors come and go: every two minutes another crowd, while sessions end after four. What is kept beyond a session is bounded
+low, ids of past events for 2,000 visitors, 2,000 sessions to learn from, 8 MB of pages in the gateway, so that each of them is
+full within the warm-up: what still grows then is a leak. Every line of the record is written at once; the summary can be made
+from it at any time, also after an interruption.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ def _stack(var: Path) -> Iterator[Settings]:
             "triton": {"grpc_address": free_address(), "metrics_address": free_address()},
             "worker": {"metrics_address": free_address()},
             "session": {"idle_seconds": _IDLE_SECONDS, "remembered_visitors": _REMEMBERED},
+            "model": {"learn_sessions": _REMEMBERED},
             "gateway": {"port": free_port(), "page_memory_bytes": 8_388_608},
             "monitoring": {"model_metrics_address": free_address(), "prometheus_address": free_address()},
             "stack": {"var": var, "controller_port": free_port(), "prometheus": False},

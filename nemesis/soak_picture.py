@@ -20,7 +20,7 @@ def draw(summary: dict[str, Any], lines: list[dict[str, Any]], file: Path) -> No
         lines: the samples.
         file: where to.
     """
-    figure, (memory, age) = plt.subplots(2, 1, figsize=(10, 7), sharex=True, height_ratios=(3, 2))
+    figure, (memory, age) = plt.subplots(2, 1, figsize=(13, 7), sharex=True, height_ratios=(3, 2))
     minutes = [line["seconds"] / 60 for line in lines]
     warm_up = summary["plan"]["warm_up_seconds"] / 60
     for name, one in summary["processes"].items():
@@ -29,7 +29,7 @@ def draw(summary: dict[str, Any], lines: list[dict[str, Any]], file: Path) -> No
             continue
         base = grown["first"]
         values = [line["processes"].get(name, {}).get("anonymous_mb", float("nan")) - base for line in lines]
-        label = f"{name}: {base:.0f} MB, {grown['per_hour']:+.2f} MB/h ({grown['low']:+.2f} to {grown['high']:+.2f})"
+        label = f"{name}: {base:.0f} MB\n{grown['per_hour']:+.2f} MB/h ({grown['low']:+.2f} to {grown['high']:+.2f})"
         memory.plot(minutes, values, linewidth=1.0, label=label)
     after = [line for line in lines if line["seconds"] / 60 >= warm_up]
     reach = max((abs(v) for v in _moved(summary, after)), default=1.0) * 1.2 or 1.0
@@ -37,7 +37,7 @@ def draw(summary: dict[str, Any], lines: list[dict[str, Any]], file: Path) -> No
     memory.axvspan(0, warm_up, color="#eeeeee")
     memory.set_ylabel("MB beside the value after warm-up")
     if memory.lines:
-        memory.legend(fontsize=7, loc="upper left", ncols=2)
+        memory.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0), title="after warm-up (95 % interval)")
     words = ", ".join(f"{name.replace('_', ' ')} {verdict}" for name, verdict in summary["verdicts"].items())
     memory.set_title(f"{summary['hours']} h at {summary['plan']['rate']:.0f} events/s, anonymous memory; {words}", fontsize=9)
     age.axvspan(0, warm_up, color="#eeeeee", label="warm-up, not judged")
@@ -46,7 +46,7 @@ def draw(summary: dict[str, Any], lines: list[dict[str, Any]], file: Path) -> No
     age.set_yscale("log")
     age.set_ylabel("ms")
     age.set_xlabel("minutes")
-    age.legend(fontsize=8, loc="upper right")
+    age.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0))
     figure.tight_layout()
     figure.savefig(file, dpi=110)
     plt.close(figure)
