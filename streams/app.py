@@ -164,11 +164,11 @@ class EventsWorker:
         if delivery is None:
             return
         expired, at_rest = [], 0
-        for index, (key, value, partition) in enumerate(delivery.table.entries()):
-            if key.startswith(IDS_PREFIX):
-                at_rest += 1
-            elif self._is_expired(key, decode_state(value)):
-                expired.append((key, partition))
+        for index, key in enumerate(delivery.table.keys()):
+            value = None if key.startswith(IDS_PREFIX) else delivery.table.get(key)
+            at_rest += value is None
+            if value is not None and self._is_expired(key, state := decode_state(value)):
+                expired.append((key, state.partition))
             if index % 2000 == 1999:
                 await asyncio.sleep(0)
         forgetting = Forgetting(delivery)

@@ -53,8 +53,8 @@ class SessionTable(Protocol):
         """Forget in memory; the tombstone was written before."""
         ...
 
-    def entries(self) -> list[tuple[bytes, bytes, int]]:
-        """(key, value, partition) of every session held."""
+    def keys(self) -> list[bytes]:
+        """Keys of everything held: sessions, and event ids of visitors without one."""
         ...
 
     def changelog(self, key: bytes, value: bytes | None, partition: int) -> Record:

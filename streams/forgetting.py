@@ -6,6 +6,7 @@ tombstones are acknowledged before the memory is changed. `keys` are always (mes
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from streams.ports import Record
 from streams.sessions import IDS_PREFIX, SessionState, at_rest, decode_state, encode_state, ids_key
 
 Keys = Sequence[tuple[bytes, int]]
+_CHUNK = 1000  # entries between which events have their turn
 
 
 @dataclass(frozen=True)
@@ -83,25 +85,34 @@ class Forgetting:
             BrokerUnavailable: if the tombstones were not acknowledged; nothing was forgotten then.
         """
         table = self.delivery.table
-        held = sorted(
-            (decode_state(value).arrived, key, value, partition) for key, value, partition in resting(table.entries())
-        )
+        held: list[tuple[int, bytes, bytes, int]] = []
+        for index, key in enumerate(table.keys()):
+            value = table.get(key) if key.startswith(IDS_PREFIX) else None
+            if value is not None:
+                state = decode_state(value)
+                held.append((state.arrived, key, value, state.partition))
+            if index % _CHUNK == _CHUNK - 1:
+                await asyncio.sleep(0)
+        held.sort()
         old = sum(arrived < before_ms for arrived, *_ in held)
         due = held[: max(old, len(held) - most)]
+        for start in range(0, len(due), _CHUNK):
+            if not await self._dropped(due[start : start + _CHUNK]):
+                return start
+        return len(due)
+
+    async def _dropped(self, due: Sequence[tuple[int, bytes, bytes, int]]) -> bool:
+        """Forget these, unless they have changed meanwhile; False if the partitions moved."""
+        table = self.delivery.table
         async with self.delivery.still():
             gone = [(key, partition) for _, key, value, partition in due if table.get(key) == value]
             if not await self._written([table.changelog(key, None, partition) for key, partition in gone]):
-                return 0
+                return False
             for key, _ in gone:
                 table.remove(key)
-        return len(gone)
+        return True
 
     async def _written(self, records: Sequence[Record]) -> bool:
         generation = self.delivery.source.generation()
         await self.delivery.log.write(records)
         return generation == self.delivery.source.generation()
-
-
-def resting(entries: Sequence[tuple[bytes, bytes, int]]) -> list[tuple[bytes, bytes, int]]:
-    """The entries of visitors without a session."""
-    return [entry for entry in entries if entry[0].startswith(IDS_PREFIX)]

@@ -153,7 +153,7 @@ class _Noting:
         self._table = table
         self._publisher = publisher
         self.get = table.get
-        self.entries = table.entries
+        self.keys = table.keys
         self.changelog = table.changelog
 
     def put(self, key: bytes, value: bytes, partition: int) -> None:

@@ -277,10 +277,9 @@ class FaustTable:
         self._table.data.data.pop(key, None)
         self._table.data._key_partition.pop(key, None)  # noqa: SLF001
 
-    def entries(self) -> list[tuple[bytes, bytes, int]]:
-        """(key, value, partition) of every session held."""
-        partitions = self._table.data._key_partition  # noqa: SLF001
-        return [(key, value, partitions[key]) for key, value in list(self._table.data.data.items()) if value]
+    def keys(self) -> list[bytes]:
+        """Keys of everything held."""
+        return list(self._table.data.data)
 
     def changelog(self, key: bytes, value: bytes | None, partition: int) -> Record:
         """The changelog record of a change."""

@@ -194,6 +194,10 @@ class FakeTable:
         """Everything."""
         return [(key, value, partition) for key, (value, partition) in self.values.items()]
 
+    def keys(self) -> list[bytes]:
+        """Every key."""
+        return list(self.values)
+
     def changelog(self, key: bytes, value: bytes | None, partition: int) -> Record:
         """The record of a change."""
         return Record("changelog", key, value, partition)
