@@ -64,7 +64,7 @@ class SessionSettings(Part):
     duplicate_seconds: float = Field(86_400.0, gt=0)
     """How long after a visitor's last event, by the broker's clock, a repeated event is still recognised."""
     remembered_visitors: int = Field(200_000, ge=1)
-    """Visitors without a session whose event ids a worker keeps, about 0.3 KB each; the oldest leave first."""
+    """Visitors without a session whose event ids a worker keeps, about 0.4 KB each; the oldest leave first."""
     set_items: int = Field(100, ge=1)
     """Most items kept of each of cart, bought, dismissed; the oldest leave first."""
     sweep_seconds: float = Field(10.0, gt=0)
@@ -95,7 +95,7 @@ class PageSettings(Part):
     diversity: float = Field(0.35, ge=0, le=1)
     """0 keeps the ranker's order; 1 lets no category follow itself while others are left."""
     exposure: float = Field(0.0, ge=0, le=1)
-    """0 is off; at 1 a rarely seen product of a rarely seen seller may move up by as many places as the page has."""
+    """0 is off; at 1 a rarely seen product of a rarely seen seller may move up by twice as many places as the page has."""
     expire_seconds: float = Field(300.0, gt=0)
     signing_secret: SecretStr = SecretStr("vitrine-demo-secret")
     signing_secret_file: Path | None = None

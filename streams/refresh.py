@@ -30,6 +30,7 @@ from streams.ranking import Encoder, is_current, request
 from streams.sessions import SessionState, encoded, excluded
 
 POOL = 3  # candidates per slot that the rules choose from
+REACH = 2  # pages' worth of places that the exposure rule moves a candidate at most
 _ENCODER_CHANGES = 3  # times that one batch is sent anew because another encoder answered
 _TRACE_HEADERS = ("traceparent", "tracestate")
 
@@ -178,7 +179,7 @@ class Refresher:
         found = showable(self.view, answer.items[row].tolist(), hidden, visit.incoming.timestamp, POOL * size)
         if self.page.exposure:
             rare = rarity([card.popularity for _, card in found], [card.seller for _, card in found])
-            found = [found[place] for place in lifted(rare, self.page.exposure, size)]
+            found = [found[place] for place in lifted(rare, self.page.exposure, REACH * size)]
         # Items of a category page share their department, so only the full path can mix them.
         categories = [card.category for _, card in found]
         scores = answer.scores[row, [position for position, _ in found]].tolist()
@@ -188,7 +189,9 @@ class Refresher:
         for place in mixed(categories, worth, size, self.page.diversity):
             position, card = found[place]
             text, image, behaviour = answer.shares[row, position].tolist()
-            chosen.append(Scored(card, scores[place], int(answer.sources[row, position]), (text, image, behaviour)))
+            voices = tuple(answer.voices[row, position].tolist()) if answer.voices is not None else ()
+            source = int(answer.sources[row, position])
+            chosen.append(Scored(card, scores[place], source, (text, image, behaviour), voices))
         return chosen
 
     def _page(self, visit: Visit, chosen: Sequence[Scored], rung: Rung, stages: _Stages, queue_ms: float) -> PageRecommendation:
@@ -223,6 +226,7 @@ class Refresher:
             degraded=reason is not None,
             fallback_reason=reason,
             latency_ms=stages.latency(queue_ms, self.clock.monotonic(), max(0.0, float(generated - received))),
+            learned_version=ranked.answer.learned_version if ranked.answer is not None else 0,
         )
 
 

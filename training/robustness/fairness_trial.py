@@ -9,23 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.exposure import lifted, rarity
+from streams.refresh import POOL, REACH
 from training.demo_pages import PLACES
 from training.robustness.exposure import by_group, deciles, exposure, gini
 from training.robustness.served_shop import Asked, Served
 
 Ints = NDArray[np.int64]
-POOL = 36
-"""Candidates that the rules choose from: three for each place."""
 STRENGTHS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 
 
 def reordered(pages: Ints, popularity: NDArray[np.float32], sellers: list[str], strength: float) -> Ints:
-    """Pools [N, POOL] after the rule, first `PLACES` of them [N, PLACES]; the very function of serving."""
+    """Pools [N, M] after the rule, first `PLACES` of them [N, PLACES]; the very function of serving."""
     result = np.empty((len(pages), PLACES), dtype=np.int64)
     for row, pool in enumerate(pages):
         items = pool[pool >= 0]
         rare = rarity(popularity[items].tolist(), [sellers[item] for item in items])
-        result[row] = items[lifted(rare, strength, PLACES)[:PLACES]]
+        result[row] = items[lifted(rare, strength, REACH * PLACES)[:PLACES]]
     return result
 
 
@@ -39,7 +38,7 @@ def run(served: Served, asked: Asked, step: Callable[[str], None]) -> dict[str, 
     rows = []
     for strength in STRENGTHS:
         step(f"exposure rule {strength}")
-        pages = reordered(asked.candidates[:, :POOL], popularity, sellers, strength)
+        pages = reordered(asked.candidates[:, : POOL * PLACES], popularity, sellers, strength)
         seen = exposure(pages, len(popularity))
         by_seller = np.bincount(served.shelf.brand, weights=seen)
         rows.append(

@@ -21,7 +21,7 @@ from training.small.tuning import Tuning, again, epochs_for, tune
 from training.small.warm_start import warm
 
 Floats = NDArray[np.float32]
-STEPS = 200
+STEPS = 150
 """Steps of 128 targets that a small training aims at."""
 PRIOR = 10.0
 """Clicks of the popularity that each prefix's neighbour scores are smoothed with."""

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-
-from fusion.text import TextEncoder, encode_texts, load_tokenizer
 
 Floats = NDArray[np.float32]
 Encode = Callable[[Sequence[str]], Floats]
 
 
 def offline_encoder() -> Encode:
-    """The encoder `minilm`: texts to unit vectors [n, 384]."""
-    encoder, tokenizer = TextEncoder(), load_tokenizer("minilm")
+    """The encoder `minilm`: texts to unit vectors [n, 384]; loaded when it is first asked."""
+
+    @cache
+    def loaded() -> tuple[Any, Any, Any]:
+        from fusion.text import TextEncoder, encode_texts, load_tokenizer  # noqa: PLC0415 - seconds, and often not needed
+
+        return TextEncoder(), load_tokenizer("minilm"), encode_texts
 
     def encode(texts: Sequence[str]) -> Floats:
+        encoder, tokenizer, encode_texts = loaded()
         # Texts of like length share a batch, so that little is padded.
         order = np.argsort([len(text) for text in texts], kind="stable")
         found = torch.cat(list(encode_texts(encoder, tokenizer, [texts[row] for row in order]))).numpy()
