@@ -31,7 +31,7 @@ def draw(report: dict[str, Any], target: Path) -> None:
         axis.set_title(network, loc="left", fontsize=10, fontweight="bold")
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=9)
-    axes[-1].set_xlabel("µs per row at a batch of 8, one thread (median)")
+    axes[-1].set_xlabel("µs of processor time per row at a batch of 8, one thread (median)")
     machine = report["machine"]
     figure.suptitle(
         "green: fastest with overlap@20 ≥ 0.99 and the same bits in any batch · blue: allowed · grey: not allowed\n"
