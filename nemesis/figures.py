@@ -24,7 +24,7 @@ class _Page:
     generated: int
     arrived: int
     age_ms: float
-    is_degraded: bool
+    is_fallback: bool
     is_repeated: bool
 
 
@@ -39,7 +39,8 @@ def _read(pages: Sequence[Stored], arrivals: dict[tuple[int, int], int]) -> list
         place = (record.key, partition, offset)
         arrived = arrivals.get((partition, offset), 0)
         age, generated = page["latency_ms"]["event_to_emit"], page["generated_time"]
-        found.append(_Page(*place, generated, arrived, age, page["degraded"], place in seen))
+        is_fallback = page["degraded"] and page.get("fallback_reason") != "triton_slow"  # then the ranker has answered
+        found.append(_Page(*place, generated, arrived, age, is_fallback, place in seen))
         seen.add(place)
     return sorted(found, key=lambda page: page.generated)
 
@@ -58,7 +59,7 @@ def add(faults: Sequence[Inflicted], events: Sequence[Stored], pages: Sequence[S
         fault.recovery_seconds = _recovery(fault.at_ms, made, busy)
         fault.staleness_ms = max((page.age_ms for page in within), default=0.0)
         fault.repeated_pages = sum(page.is_repeated for page in within)
-        fault.degraded_pages = sum(page.is_degraded for page in within)
+        fault.degraded_pages = sum(page.is_fallback for page in within)
         fault.lost = sum(fault.at_ms <= arrived <= fault.until_ms for arrived in lost)
 
 
@@ -66,7 +67,7 @@ def _recovery(at_ms: int, made: Sequence[_Page], busy: set[int]) -> float | None
     """Seconds until each partition had a full page for an event that arrived since; None if one never had."""
     waiting = set(busy)
     for page in made:
-        if page.arrived >= at_ms and not page.is_degraded:
+        if page.arrived >= at_ms and not page.is_fallback:
             waiting.discard(page.partition)
             if not waiting:
                 return (page.generated - at_ms) / 1000

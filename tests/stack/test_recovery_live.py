@@ -39,7 +39,7 @@ def seconds_until_every_partition_has_a_full_page(settings: Settings, since_ms: 
     while True:
         first: dict[int, int] = {}
         for record, page in pages_since(settings, since_ms):
-            if not page["degraded"]:
+            if page["fallback_reason"] in (None, "triton_slow"):  # of the ranker, though the machine may be busy
                 generated = int(str(page["generated_time"]))
                 first[record.partition] = min(generated, first.get(record.partition, generated))
         if len(first) == settings.kafka.partitions:
