@@ -39,6 +39,9 @@ def follow(  # noqa: PLR0917 - one parameter an option
     replay: Annotated[float, typer.Option(min=0, help="Old sessions taught beside each new one.")] = 3.0,
     tenant: Annotated[str | None, typer.Option(help="Shop whose clicks count (VITRINE_TENANT_ID).")] = None,
     once: Annotated[bool, typer.Option(help="End where the topic ends now; a file ends by itself.")] = False,
+    publish: Annotated[
+        bool, typer.Option(help="Also export each version into Triton's repository, for `vitrine models shadow` and `flip`.")
+    ] = False,
 ) -> None:
     """Follow the event log, learn on a schedule, and publish what is better.
 
@@ -51,8 +54,9 @@ def follow(  # noqa: PLR0917 - one parameter an option
         vitrine train follow --data february.tsv.gz --artefact var/artefacts/shop
 
     A model with texts or pictures keeps its item vectors (from shop.item_embeddings.v1) and teaches its session encoder; a
-    model of clicks alone teaches both, and takes in new items. A version is not served by being written; docs/continual.md
-    tells how. The same command goes on after a kill, with what was published and remembered.
+    model of clicks alone teaches both, and takes in new items. A version is not served by being written: --publish puts it
+    beside the serving one, `vitrine models flip` serves it; docs/continual.md tells more. The same command goes on after a
+    kill, with what was published and remembered.
     """
     import torch
     from rich.console import Console
@@ -79,13 +83,25 @@ def follow(  # noqa: PLR0917 - one parameter an option
             if update is not None:
                 _say(console, update)
 
-        follower.follow(log, tell)
+        follower.follow(log, tell, (lambda version: _export(version, settings, console)) if publish else _written)
     done = follower.progress
     console.print(
         f"{done.clicks:,} clicks, {done.sessions:,} sessions, {done.updates} updates, {done.published} published: {folder}",
         soft_wrap=True,
         highlight=False,
     )
+
+
+def _written(_: Path) -> None:
+    """A version that is only written."""
+
+
+def _export(version: Path, settings: Settings, console: Console) -> None:
+    from contracts.releases import releases_folder
+    from triton_models import registry
+
+    number = registry.publish(version, releases_folder(settings))
+    console.print(f"published as version {number}: vitrine models shadow {number}", highlight=False)
 
 
 def _follower(
