@@ -26,7 +26,8 @@ USER 10001:10001
 
 FROM ${TRITON_IMAGE} AS triton
 ARG STUB_REQUIREMENTS=requirements/stub.txt
-ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1 VITRINE_ROOT=/vitrine
+# Numba compiles the look-ups at the first start and needs a folder that it may write to.
+ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1 VITRINE_ROOT=/vitrine NUMBA_CACHE_DIR=/tmp/numba
 COPY ${STUB_REQUIREMENTS} /tmp/stub.txt
 RUN pip install --no-cache-dir --break-system-packages --require-hashes -r /tmp/stub.txt && rm /tmp/stub.txt
 WORKDIR /vitrine

@@ -29,7 +29,8 @@ class RecommendedItem(msgspec.Struct, frozen=True, omit_defaults=True):
     """One item of a placement.
 
     `score` is a click probability in 0–1, `propensity` the probability (0–1) that this policy shows the item here,
-    `shares` how much of the match came from text, image and behaviour (they add up to 1 where the model answered).
+    `shares` how much of the match came from text, image and behaviour (they add up to 1 where the model answered), `voices`
+    how much of the score came from the session encoder, the neighbours, the trend and this visit (where several had a say).
     """
 
     item_id: str
@@ -39,6 +40,7 @@ class RecommendedItem(msgspec.Struct, frozen=True, omit_defaults=True):
     source: str
     propensity: float = 1.0
     shares: dict[str, float] = {}
+    voices: dict[str, float] = {}
     promotion_name: str | None = None
     sponsored: ItemCampaign | None = None
     copy: ItemCopy | None = None
@@ -84,7 +86,11 @@ class Latency(msgspec.Struct, frozen=True):
 
 
 class PageRecommendation(msgspec.Struct, frozen=True):
-    """A whole page for one visitor; same inputs and versions give the same bytes but for the times."""
+    """A whole page for one visitor; same inputs and versions give the same bytes but for the times.
+
+    The versions are those of the model, of the item index and, where the ranker learns from the stream, of what it has learned
+    (`learned_version`, 0 for nothing).
+    """
 
     recommendation_id: str
     attribution_token: str
@@ -108,6 +114,7 @@ class PageRecommendation(msgspec.Struct, frozen=True):
     degraded: bool
     fallback_reason: FallbackReason | None
     latency_ms: Latency
+    learned_version: int = 0
 
 
 TIME_FIELDS = ("generated_time", "expire_time", "latency_ms")

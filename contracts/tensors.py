@@ -74,6 +74,15 @@ class Context(IntEnum):
     EFFORT = 4  # Effort; the same in all rows of a call
 
 
+class Voice(IntEnum):
+    """Columns of the `voices` tensor: who spoke for an answer; the name in lower case is the key in the page."""
+
+    ENCODER = 0  # the session encoder's match
+    NEIGHBOURS = 1  # what similar sessions touched, what goes together
+    TREND = 2  # how often it is touched, and whether more lately
+    VISIT = 3  # it was touched in this session, and the session's length
+
+
 class Info(IntEnum):
     """Entries of the `info` tensor."""
 
@@ -81,6 +90,7 @@ class Info(IntEnum):
     INDEX_VERSION = 1  # sum of the next offsets of shop.item_embeddings.v1 that the index has applied
     INDEX_SIZE = 2  # items that may answer
     STATE_WIDTH = 3
+    LEARNED_VERSION = 4  # which records of shop.sessions.v1 have been learned from; 0 none
 
 
 class Timing(IntEnum):
@@ -133,6 +143,7 @@ PAGE_RANKER_OUTPUTS = (
     TensorSpec("scores", "FP32", (-1, -1)),  # [B, K] click probability
     TensorSpec("shares", "FP32", (-1, -1, 3)),  # [B, K, 3] text, image, behaviour; a row adds up to 1
     TensorSpec("sources", "INT32", (-1, -1)),  # [B, K] Candidate
+    TensorSpec("voices", "FP32", (-1, -1, len(Voice))),  # [B, K, 4] Voice; a row adds up to 1, or is 0 if nothing was learned
     TensorSpec("info", "INT64", (len(Info),)),
     TensorSpec("timing", "FP32", (len(Timing),)),
 )

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from contracts.tensors import EventKind
-from fusion import checkpoint
+from fusion import blend_file, checkpoint
+from fusion.blend_file import BlendFile
 from fusion.config import FusionConfig, ScorerConfig, SessionConfig, from_mapping, to_mapping
 from fusion.features import FEATURES
 from fusion.fuse import Fusion
@@ -38,6 +39,7 @@ class Artefact:
         keys: int64 [n], item keys of the behaviour vectors.
         vectors: float32 [n, D].
         metrics: what the training measured.
+        blend: what streams beside the encoder, where a blend was trained.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Artefact:
     image_encoder: str = COMPACT
     max_tokens: int = 64
     metrics: dict[str, Any] = field(default_factory=dict)
+    blend: BlendFile | None = None
 
 
 def build(
@@ -131,6 +134,9 @@ def save(artefact: Artefact, folder: Path) -> dict[str, Any]:
         "scorer": to_mapping(artefact.scorer_config),
         "metrics": artefact.metrics,
     }
+    if artefact.blend is not None:
+        groups[blend_file.GROUP] = artefact.blend.tensors()
+        manifest[blend_file.GROUP] = artefact.blend.about()
     return checkpoint.save(folder, manifest, groups)
 
 
@@ -158,4 +164,5 @@ def load(folder: Path) -> Artefact:
     artefact.keys, artefact.vectors = behaviour["keys"], behaviour["vectors"]
     artefact.version, artefact.metrics = manifest["version"], manifest["metrics"]
     artefact.text_encoder, artefact.max_tokens = manifest["text_encoder"], manifest["max_tokens"]
+    artefact.blend = blend_file.load(folder)
     return artefact

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.blend import ranks
+from contracts.tensors import Voice
+from fusion.blend import FEATURES, Blend, ranks
 from fusion.consult_kernels import AHEAD
 
 Ints = NDArray[np.int64]
@@ -22,6 +23,19 @@ TOP_PAIRS = 60
 """Most candidates of the co-visits."""
 PREFIX = AHEAD
 """Newest clicks that neighbours, co-visits and these features see: as many as travel to the server. The encoder saw all."""
+
+
+VOICES: dict[Voice, tuple[str, ...]] = {
+    Voice.ENCODER: ("encoder", "vector"),
+    Voice.NEIGHBOURS: ("neighbours", "rule", "item-item"),
+    Voice.TREND: ("clicks of", "log clicks", "lift"),
+}
+"""Words of a feature's name that tell whose it is; what none of them fits is the visit's."""
+
+
+def voice_of(feature: str) -> Voice:
+    """Whose word a feature is."""
+    return next((voice for voice, words in VOICES.items() if any(word in feature for word in words)), Voice.VISIT)
 
 
 class Opinions(NamedTuple):
@@ -91,3 +105,34 @@ def blend_features(said: Opinions) -> Floats:
         made[..., number] = column
     made[items < 0] = 0.0
     return made
+
+
+_COLUMNS = {voice: [at for at, name in enumerate(FEATURES) if voice_of(name) == voice] for voice in Voice}
+
+
+def voices(blend: Blend, features: Floats, is_there: NDArray[np.bool_], places: Ints) -> Floats:
+    """Share of each voice in the scores of some candidates.
+
+    A voice's part is what the score loses when its features are those of the query's average candidate; below 0 counts as 0.
+
+    Args:
+        blend: that scores.
+        features: [N, C, F] of all candidates, zeros where empty.
+        is_there: [N, C], whether there is a candidate.
+        places: int64 [N, K], which candidates.
+
+    Returns:
+        [N, K, voices], a row adds up to 1, or is 0 where no voice lifts the candidate above the average.
+    """
+    asked = np.take_along_axis(features, places[..., None], axis=1)
+    count = np.maximum(is_there.sum(axis=1), 1).astype(np.float32)
+    average = features.sum(axis=1, keepdims=True) / count[:, None, None]
+    whole = blend.score(asked)
+    parts = np.zeros((*places.shape, len(Voice)), np.float32)
+    for voice, columns in _COLUMNS.items():
+        without = asked.copy()
+        without[..., columns] = average[..., columns]
+        parts[..., voice] = np.maximum(whole - blend.score(without), 0)
+    total = parts[..., 0] + parts[..., 1] + parts[..., 2] + parts[..., 3]
+    shares: Floats = parts / np.where(total > 1e-6, total, np.float32(np.inf))[..., None]
+    return shares

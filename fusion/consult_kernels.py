@@ -95,6 +95,8 @@ def _take(
     row: int, place: int, top: int, scores: Floats, touched: Ints, count: int, marks: Ints, mark: int, extra: Ints
 ) -> int:
     """Put the `top` best of the touched items into extra[row] from `place` on, without those that are marked."""
+    if top == 0:
+        return place
     edge = edge_of(scores, touched, count, top)
     taken = 0
     for at in range(count):
@@ -116,7 +118,7 @@ def consult(
     """What the index says of proposed items [N, P] and which others it proposes itself, into extra [N, X].
 
     Fills said [N, P + X, 4]: votes of the neighbours, co-visits, rule of the last click, rule of the click before; and total
-    [N], all votes.
+    [N, 2]: all votes, and how many sessions voted.
     """
     newest, neighbours, pair_sessions, top, top_pairs = limits
     scratch, lists, marks = memory
@@ -127,8 +129,9 @@ def consult(
         sessions = find(prefix, index, work, mark, newest, neighbours)
         voted = vote_for_items(sessions, index, work, living, shape, votes, lists[0])
         paired = _co_visits(prefix[max(0, len(prefix) - AHEAD) :], index, pair_sessions, scratch, lists[1], lists[2])
+        total[row, 1] = len(sessions)
         for at in range(voted):
-            total[row] += votes[lists[0, at]]
+            total[row, 0] += votes[lists[0, at]]
         for item in proposed[row]:
             if item >= 0:
                 marks[item] = mark

@@ -61,6 +61,7 @@ class Consulted(NamedTuple):
         last: [N, P + X] share of the transitions from the last click, 0–1.
         before: [N, P + X] likewise from the click before.
         total: [N] votes for all items together.
+        voters: [N] how many sessions voted.
     """
 
     extra: Ints
@@ -69,6 +70,7 @@ class Consulted(NamedTuple):
     last: Floats
     before: Floats
     total: Floats
+    voters: Floats
 
 
 class SessionNeighbours:
@@ -203,14 +205,14 @@ class SessionNeighbours:
         width = proposed.shape[1]
         extra = np.full((len(queries), top + top_pairs), -1, dtype=np.int64)
         said = np.zeros((len(queries), width + top + top_pairs, 4), dtype=np.float32)
-        total = np.zeros(len(queries), dtype=np.float32)
+        total = np.zeros((len(queries), 2), dtype=np.float32)
         work, first, living, shape = self._prepared(queries)
         rules = self.settings
         limits = (rules.newest, rules.neighbours, rules.pair_sessions, top, top_pairs)
         consult_kernels.consult(
             queries, proposed, self._index, work, self._memory, first, living, limits, shape, extra, said, total
         )
-        return Consulted(extra, said[..., 0], said[..., 1], said[..., 2], said[..., 3], total)
+        return Consulted(extra, said[..., 0], said[..., 1], said[..., 2], said[..., 3], total[:, 0], total[:, 1])
 
 
 def _memory(items: int) -> tuple[Floats, Ints, Ints]:

@@ -3,7 +3,7 @@
 1. Every visitor's newest page answers the visitor's last good event.
 2. As consumers show them, the pages of a visitor never go back.
 3. Every page equals the oracle's for its source: always in identity and sequence; in content too, unless it is flagged
-   as degraded or was made on another version of the item index.
+   as degraded or was made on another version of the item index or of what the ranker has learned from the stream.
 4. Every event is in a page or a newer page of its visitor, or is a duplicate, or lies in the dead-letter topic once.
 5. The final sessions equal the oracle's.
 """
@@ -32,9 +32,9 @@ from streams.sessions import SessionState, decode_state, without_encoder
 from streams.triton import TritonRanker
 
 Place = tuple[bytes, int, int]  # key, partition, offset
-# What a degraded page, or one on another index, need not share with the oracle's.
-_CONTENT_FIELDS = ("recommendation_id", "attribution_token", "placements", "model", "index_version", "degraded",
-                   "fallback_reason", "missing_ids")  # fmt: skip
+# What a degraded page, or one on another index or other knowledge, need not share with the oracle's.
+_CONTENT_FIELDS = ("recommendation_id", "attribution_token", "placements", "model", "index_version",
+                   "learned_version", "degraded", "fallback_reason", "missing_ids")  # fmt: skip
 
 
 @dataclass
@@ -122,7 +122,8 @@ def check_page(report: Report, record: Stored, expected: Expected, seen: dict[Pl
     if wanted is None:
         report.violations.append(f"law 3: a page for {place}, where the oracle has none")
         return place
-    is_comparable = not page["degraded"] and page["index_version"] == wanted["index_version"]
+    versions = ("index_version", "learned_version")
+    is_comparable = not page["degraded"] and all(page[name] == wanted[name] for name in versions)
     wrong = [name for name in wanted if page[name] != wanted[name] and (is_comparable or name not in _CONTENT_FIELDS)]
     if wrong:
         seen_there = f"sequence {page['sequence']} of {wanted['sequence']}, made at {_generated(record)}"

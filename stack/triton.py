@@ -186,5 +186,6 @@ class TritonServer:
             LD_LIBRARY_PATH=os.pathsep.join(libraries),
             VIRTUAL_ENV=str(SERVING),
             VITRINE_ROOT=str(ROOT),
+            NUMBA_CACHE_DIR=str(ROOT / "var" / "numba"),  # compiled once, whoever starts it
             VITRINE_MODEL_DIR=str(self._model),
         )

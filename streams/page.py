@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contracts.recommendations import Placement, RecommendedItem
-from contracts.tensors import Candidate
+from contracts.tensors import Candidate, Voice
 from streams.items import ItemCard, ItemView
 
 PLACEMENTS = {
@@ -44,6 +44,8 @@ class Scored:
     source: int
     """`contracts.tensors.Candidate`."""
     shares: tuple[float, float, float] | None = None
+    voices: tuple[float, ...] = ()
+    """Share of each `contracts.tensors.Voice` in the score, empty or zeros where the ranker does not tell."""
 
 
 def mixed(categories: Sequence[str], scores: Sequence[float], size: int, diversity: float) -> list[int]:
@@ -113,6 +115,7 @@ def placement(page_type: str, chosen: Sequence[Scored]) -> Placement:
                 reason=reasons(candidate),
                 source=SOURCES[candidate.source],
                 shares=_shares(candidate.shares),
+                voices=_voices(candidate.voices),
             )
             for index, candidate in enumerate(chosen)
         ),
@@ -124,6 +127,12 @@ def _shares(shares: tuple[float, float, float] | None) -> dict[str, float]:
         return {}
     text, image, behaviour = shares
     return {"text": round(text, 3), "image": round(image, 3), "behaviour": round(behaviour, 3)}
+
+
+def _voices(voices: tuple[float, ...]) -> dict[str, float]:
+    if not any(voices):
+        return {}
+    return {voice.name.lower(): round(voices[voice], 3) for voice in Voice}
 
 
 def showable(view: ItemView, keys: Sequence[int], hidden: set[int], time_ms: int, most: int) -> list[tuple[int, ItemCard]]:

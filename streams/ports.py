@@ -26,6 +26,8 @@ class Answer:
         index_version: position of the item index that answered.
         index_size: items that could answer.
         timing_us: microseconds of step, retrieve, rank inside the model.
+        learned_version: what the ranker had learned from the stream; 0 nothing.
+        voices: [B, K, 4] share of each `contracts.tensors.Voice` in the score; None if the ranker does not tell.
     """
 
     state: NDArray[np.float32]
@@ -37,6 +39,8 @@ class Answer:
     index_version: int
     index_size: int
     timing_us: tuple[float, float, float]
+    learned_version: int = 0
+    voices: NDArray[np.float32] | None = None
 
 
 class Ranker(Protocol):

@@ -64,6 +64,8 @@ def answer_of(outputs: Tensors) -> Answer:
         index_version=int(info[Info.INDEX_VERSION]),
         index_size=int(info[Info.INDEX_SIZE]),
         timing_us=(float(timing[Timing.STEP]), float(timing[Timing.RETRIEVE]), float(timing[Timing.RANK])),
+        learned_version=int(info[Info.LEARNED_VERSION]),
+        voices=outputs["voices"].astype(np.float32, copy=False),
     )
 
 

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
     from triton_models.index import Floats, Ints
     from triton_models.items import LiveItems
+    from triton_models.ranking import Pages, Sessions
 
 MATCHES = 64
 POPULAR = 16
 EXPLORATION = 3
-WIDTH = 96  # N: the same for every row, so that a row's bits do not depend on how many candidates others have
+WIDTH = 108  # N: the same for every row, so that a row's bits do not depend on how many candidates others have
 REDUCED_WIDTH = 36  # N where the caller asks for less work: three for each of a page's twelve places
 
 
@@ -63,6 +64,20 @@ def pick_new(cold: Ints, seed: int, count: int = EXPLORATION) -> Ints:
     return cold[(seed + stride * np.arange(count)) % len(cold)]
 
 
+class Suggested(NamedTuple):
+    """What session neighbours suggest to B sessions.
+
+    Attributes:
+        rows: int64 [B, M] rows of the item table, best first, -1 after the last.
+        evidence: [B, M] how much speaks for each, 0 to 1.
+        most: how many of them become candidates beside those that are candidates anyway.
+    """
+
+    rows: Ints
+    evidence: Floats
+    most: int
+
+
 class Part(NamedTuple):
     """What one source brings: distinct rows, best first, and how many of them at most."""
 
@@ -76,6 +91,14 @@ def _distinct(rows: Ints) -> Ints:
     return np.array(list(dict.fromkeys(rows.tolist())), np.int64)
 
 
+def _neighbours(suggested: Suggested | None, row: int, view: View) -> Part:
+    """The part of the session neighbours: what they suggest and the view allows."""
+    if suggested is None:
+        return Part(np.zeros(0, np.int64), Candidate.SESSION_NEIGHBOURS, 0)
+    rows = suggested.rows[row][suggested.rows[row] >= 0]
+    return Part(rows[view.mask[rows]], Candidate.SESSION_NEIGHBOURS, suggested.most)
+
+
 class Collector:
     """Puts the sources of each session together; keeps its scratch memory between calls.
 
@@ -87,25 +110,16 @@ class Collector:
         self._items = items
         self._taken = np.zeros(0, np.bool_)
 
-    def collect(
-        self,
-        queries: Floats,
-        is_known: NDArray[np.bool_],
-        ring: Ints,
-        views: Sequence[View],
-        excluded: Sequence[Ints],
-        seeds: Sequence[int],
-    ) -> Candidates:
-        """Candidates of every session, none twice and none excluded.
+    def collect(self, sessions: Sessions, pages: Pages, suggested: Suggested | None = None) -> Candidates:
+        """Candidates of every session, none twice and none excluded; who touched nothing that we know gets what is popular.
 
         Args:
-            queries: [B, D].
-            is_known: [B], whether the session has touched anything that we know; the others get what is popular.
-            ring: [B, W] rows, -1 where empty.
-            views: B views, who may answer.
-            excluded: B arrays of rows.
-            seeds: B seeds of the exploration.
+            sessions: B sessions.
+            pages: B pages.
+            suggested: what session neighbours add, if anything was learned.
         """
+        queries, ring, views, excluded, seeds = sessions.query, sessions.ring, pages.views, pages.excluded, pages.seeds
+        is_known = sessions.is_known
         batch = len(queries)
         found = Candidates(np.zeros((batch, WIDTH), np.int64), np.zeros((batch, WIDTH), np.int32), np.zeros(batch, np.int64))
         known = np.flatnonzero(is_known).tolist()
@@ -124,6 +138,7 @@ class Collector:
             parts = (
                 Part(best[best >= 0], Candidate.ANN_FUSED, MATCHES),
                 Part(touched[view.mask[touched]], Candidate.RECENT, len(touched)),
+                _neighbours(suggested, row, view),
                 Part(view.popular, Candidate.POPULAR, POPULAR),
                 new,
             )

@@ -28,6 +28,7 @@ from contracts.settings import Settings
 from fusion import artefact as artefacts
 from fusion import checkpoint
 from fusion.artefact import Artefact
+from fusion.blend_file import GROUP
 from fusion.scorer import WeightedScorer
 from fusion.session import SessionEncoder
 from fusion.text import TextEncoder, encoder_path
@@ -36,6 +37,7 @@ OPSET = 17
 STAMP = "export.sha256"
 FORMAT = 1  # raise when the same artefact must be exported anew
 COPIED = ("behaviour.safetensors", checkpoint.MANIFEST)
+OPTIONAL = f"{GROUP}.safetensors"
 
 Shapes = dict[str, tuple[str | int, ...]]
 
@@ -209,10 +211,19 @@ def export(folder: Path, out: Path, console: Console) -> bool:
             write_graph(build(artefact), out / f"{name}.onnx")
             progress.advance(task)
     write_tokenizer(artefact.text_encoder, out)
-    for name in COPIED:
-        shutil.copyfile(folder / name, out / name)
+    copy_files(folder, out)
     (out / STAMP).write_text(stamp, encoding="utf-8")
     return True
+
+
+def copy_files(artefact: Path, out: Path) -> None:
+    """Copy what serving reads as it was trained; what an earlier export left and the artefact lacks goes away."""
+    for name in COPIED:
+        shutil.copyfile(artefact / name, out / name)
+    if OPTIONAL in checkpoint.load_manifest(artefact)["files"]:
+        shutil.copyfile(artefact / OPTIONAL, out / OPTIONAL)
+    else:
+        (out / OPTIONAL).unlink(missing_ok=True)
 
 
 def write_tokenizer(text_encoder: str, out: Path) -> None:

@@ -48,6 +48,27 @@ class IndexMetrics:
 
 
 @dataclass(frozen=True)
+class LearningMetrics:
+    """What the follower of the session topic counts."""
+
+    records: Counter
+    sessions: Gauge
+
+    @classmethod
+    def create(cls, registry: CollectorRegistry) -> LearningMetrics:
+        """Register both in `registry`."""
+        return cls(
+            records=Counter(
+                "vitrine_learned_records_total",
+                "Session records by what was done: learned, forgotten, malformed",
+                ["outcome"],
+                registry=registry,
+            ),
+            sessions=Gauge("vitrine_learned_sessions", "Sessions that may be neighbours, of all shops", registry=registry),
+        )
+
+
+@dataclass(frozen=True)
 class RankerMetrics:
     """What `page_ranker` measures of itself."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,39 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import TensorMismatch
+from contracts.keys import tenant_key
 from contracts.tensors import MAX_ANSWERS, MAX_BATCH, PAGE_RANKER_INPUTS, Candidate, Context, Effort, Info
-from fusion.features import SessionRows, candidate_features
+from fusion import blend_file
+from fusion.blend import Blend
 from triton_models.artefact import Manifest, read_manifest
-from triton_models.candidates import Candidates, Collector, reduced, session_seed
+from triton_models.blended_ranking import BlendedRanking
+from triton_models.candidates import session_seed
+from triton_models.fused_ranking import FusedRanking
 from triton_models.index import Floats, Ints, Kind, create_index
 from triton_models.items import START, LiveItems
+from triton_models.learning import Learning, LearningRules
 from triton_models.onnx_session import Graph
+from triton_models.ranking import Pages, Ranked, Ranking, Sessions, merged
 
 Arrays = Mapping[str, NDArray[Any]]
-CHUNK = 16  # sessions whose candidates are described at once
 NEW_PLACES = (7, 27, 47)  # where new items stand among the answers of a known session: one in twenty
-
-
-@dataclass(frozen=True)
-class Sessions:
-    """Sessions after their new events.
-
-    Attributes:
-        state: [B, S].
-        ring: int64 [B, W] rows, newest first, -1 where empty.
-        query: [B, D], times tau.
-        pointer: [B, W], added to the logits of the ring's items.
-    """
-
-    state: Floats
-    ring: Ints
-    query: Floats
-    pointer: Floats
-
-    @property
-    def is_known(self) -> NDArray[np.bool_]:
-        """[B] whether a session has touched anything that we know."""
-        return np.asarray((self.ring >= 0).any(axis=1))
 
 
 class PageRanker:
@@ -58,25 +40,43 @@ class PageRanker:
     Args:
         items: the live catalogue; read under its lock.
         folder: exported model.
+        learning: what the stream has taught; read under its lock.
+        blend: scores the candidates in place of the model's click ranker.
     """
 
-    def __init__(self, items: LiveItems, folder: Path) -> None:
+    def __init__(self, items: LiveItems, folder: Path, learning: Learning | None = None, blend: Blend | None = None) -> None:
         self.manifest: Manifest = read_manifest(folder)
         self.items = items
+        self.learning = learning or Learning()
         self._step = Graph(folder / "step.onnx")
         self._query = Graph(folder / "query.onnx")
-        self._rank = Graph(folder / "rank.onnx")
-        self._collector = Collector(items)
+        self._fused = FusedRanking(items, folder, self.learning)
+        self._blended = BlendedRanking(items, blend, self.learning) if blend is not None else None
 
     @classmethod
-    def open(cls, folder: Path, index: Kind = "exact") -> PageRanker:
-        """A ranker over an empty catalogue.
+    def open(cls, folder: Path, index: Kind = "exact", most_sessions: int = 100_000) -> PageRanker:
+        """A ranker over an empty catalogue, which knows what the model brings of its training log.
+
+        Args:
+            folder: exported model.
+            index: which search.
+            most_sessions: of a shop that are learned from.
 
         Raises:
             ConfigurationError: if a file of the model is missing or wrong.
         """
         dim = read_manifest(folder).dim
-        return cls(LiveItems(dim, create_index(index, dim, START)), folder)
+        items, brought = LiveItems(dim, create_index(index, dim, START)), blend_file.load(folder)
+        if brought is None:
+            return cls(items, folder, Learning(LearningRules(most=most_sessions)))
+        learning = Learning(LearningRules(brought.neighbours, brought.windows, most_sessions))
+        learning.put(tenant_key(brought.tenant), brought.learned(most_sessions))
+        return cls(items, folder, learning, brought.blend)
+
+    @property
+    def is_blended(self) -> bool:
+        """Whether a blend scores the candidates."""
+        return self._blended is not None
 
     def warm(self, batches: range = range(1, MAX_BATCH + 1)) -> None:
         """Run every batch size once, so that no visitor waits for the first allocation."""
@@ -91,20 +91,19 @@ class PageRanker:
         """
         check(inputs)
         clock = [time.perf_counter_ns()]
-        with self.items.lock:
+        with self.items.lock, self.learning.lock:
             sessions = self._advance(inputs)
             clock.append(time.perf_counter_ns())
-            candidates = self._collect(sessions, inputs)
-            if (inputs["context"][:, Context.EFFORT] == Effort.REDUCED).all():
-                candidates = reduced(candidates)
+            found = self._ranked(sessions, self._pages(sessions, inputs))
             clock.append(time.perf_counter_ns())
-            answers = self._answer(sessions, candidates)
+            answers = self._answer(sessions, found)
             clock.append(time.perf_counter_ns())
             info = np.zeros(len(Info), np.int64)
             info[Info.MODEL_VERSION] = self.manifest.version
             info[Info.INDEX_VERSION] = self.items.version
             info[Info.INDEX_SIZE] = self.items.eligible_count
             info[Info.STATE_WIDTH] = self.manifest.state_width
+            info[Info.LEARNED_VERSION] = self.learning.version
         timing = (np.diff(clock) / 1000.0).astype(np.float32)
         return {"state": sessions.state, **answers, "info": info, "timing": timing}
 
@@ -133,39 +132,39 @@ class PageRanker:
         query, pointer = self._query({"state": state, "ring_x": _vectors(vectors, ring), "ring_mask": mask})
         return Sessions(state, ring, query, pointer)
 
-    def _collect(self, sessions: Sessions, inputs: Arrays) -> Candidates:
+    def _pages(self, sessions: Sessions, inputs: Arrays) -> Pages:
         context = inputs["context"]
-        views = [self.items.view(int(row[Context.TENANT_KEY]), int(row[Context.CATEGORY_KEY])) for row in context]
+        tenants = context[:, Context.TENANT_KEY].tolist()
+        views = [self.items.view(tenant, int(row[Context.CATEGORY_KEY])) for tenant, row in zip(tenants, context, strict=True)]
         # A product's page does not recommend the product.
         hidden = self.items.rows_of(np.concatenate((inputs["exclude"], context[:, Context.ANCHOR_ITEM, None]), axis=1))
         excluded = [row[row >= 0] for row in hidden]
         keys = np.where(sessions.ring >= 0, self.items.columns.keys[sessions.ring], 0)
         seeds = [session_seed(state, ring) for state, ring in zip(sessions.state, keys, strict=True)]
-        return self._collector.collect(sessions.query, sessions.is_known, sessions.ring, views, excluded, seeds)
+        return Pages(tenants, views, excluded, seeds, bool((context[:, Context.EFFORT] == Effort.REDUCED).all()))
 
-    def _answer(self, sessions: Sessions, candidates: Candidates) -> dict[str, NDArray[Any]]:
-        batch, width = candidates.rows.shape
-        features = np.concatenate(
-            [self._features(sessions, candidates, slice(row, row + CHUNK)) for row in range(0, batch, CHUNK)]
+    def _ranked(self, sessions: Sessions, pages: Pages) -> Ranked:
+        """Scored candidates; a blend scores those that have touched something, the others get what is popular."""
+        if self._blended is None:
+            return self._fused.rank(sessions, pages)
+        known, others = np.flatnonzero(sessions.is_known), np.flatnonzero(~sessions.is_known)
+        parts: tuple[tuple[Ints, Ranking], ...] = ((known, self._blended), (others, self._fused))
+        return merged(
+            len(sessions.state),
+            [(rows, ranking.rank(sessions.pick(rows), pages.pick(rows))) for rows, ranking in parts if len(rows)],
         )
-        scores = self._rank({"features": features.reshape(batch * width, -1)})[0].reshape(batch, width)
-        places = order(scores, self.items.columns.ties[candidates.rows], candidates, sessions.is_known)
-        best = np.take_along_axis(candidates.rows, places, axis=1)
-        is_there = np.arange(places.shape[1]) < candidates.counts[:, None]
-        logits = np.take_along_axis(features[..., 0], places, axis=1)
+
+    def _answer(self, sessions: Sessions, found: Ranked) -> dict[str, NDArray[Any]]:
+        places = order(found, self.items.columns.ties[found.rows], sessions.is_known)
+        best, is_there = np.take_along_axis(found.rows, places, axis=1), np.take_along_axis(found.is_there, places, axis=1)
+        logits = np.take_along_axis(found.logits, places, axis=1)
         return {
             "items": np.where(is_there, self.items.columns.keys[best], 0),
-            "scores": np.where(is_there, np.take_along_axis(scores, places, axis=1), np.float32(0)),
+            "scores": np.where(is_there, np.take_along_axis(found.scores, places, axis=1), np.float32(0)),
             "shares": np.where(is_there[..., None], self._shares(sessions.query, best, logits), np.float32(0)),
-            "sources": np.where(is_there, np.take_along_axis(candidates.sources, places, axis=1), np.int32(0)),
+            "sources": np.where(is_there, np.take_along_axis(found.sources, places, axis=1), np.int32(0)),
+            "voices": np.where(is_there[..., None], np.take_along_axis(found.voices, places[..., None], axis=1), np.float32(0)),
         }
-
-    def _features(self, sessions: Sessions, candidates: Candidates, rows: slice) -> Floats:
-        """[b, N, F] of a few sessions at a time: more would only leave the caches."""
-        part = SessionRows(
-            sessions.query[rows], sessions.pointer[rows], sessions.ring[rows], np.ascontiguousarray(sessions.state[rows, -1])
-        )
-        return candidate_features(part, self.items.columns.table, candidates.rows[rows])
 
     def _shares(self, query: Floats, best: Ints, logits: Floats) -> Floats:
         """[B, K, 3] parts of text, image, behaviour in the match; where nothing matches, in the item itself."""
@@ -182,20 +181,19 @@ class PageRanker:
         return shares
 
 
-def order(scores: Floats, ties: Ints, candidates: Candidates, is_known: NDArray[np.bool_]) -> Ints:
+def order(found: Ranked, ties: Ints, is_known: NDArray[np.bool_]) -> Ints:
     """Places [B, K] of the answers among the candidates [B, N].
 
     Known sessions: by score, equal ones by tie breaker, new items at `NEW_PLACES` unless their score brings them further
     up. Others: in the order of the candidates, which spreads the departments.
     """
-    bits = scores.view(np.int32).astype(np.int64)  # scores are not negative: their bits order like numbers
-    width = np.arange(scores.shape[1])
-    ranks = np.where(is_known[:, None], (-bits << np.int64(31)) | ties, width)
-    ranks[width >= candidates.counts[:, None]] = np.iinfo(np.int64).max
+    bits = found.scores.view(np.int32).astype(np.int64)  # scores are not negative: their bits order like numbers
+    ranks = np.where(is_known[:, None], (-bits << np.int64(31)) | ties, np.arange(found.scores.shape[1]))
+    ranks[~found.is_there] = np.iinfo(np.int64).max
     places = np.argsort(ranks, axis=1)
-    new = candidates.sources == Candidate.EXPLORATION
+    new = (found.sources == Candidate.EXPLORATION) & found.is_there
     for row in np.flatnonzero(new.any(axis=1)).tolist():
-        places[row] = _with_new(places[row], new[row], int(candidates.counts[row]))
+        places[row] = _with_new(places[row], new[row], int(found.is_there[row].sum()))
     return places[:, :MAX_ANSWERS]
 
 

@@ -14,13 +14,15 @@ from prometheus_client import CollectorRegistry
 from contracts.errors import ContractError
 from contracts.settings import Settings
 from contracts.tensors import Timing
-from contracts.topics import ITEM_EMBEDDINGS
+from contracts.topics import ITEM_EMBEDDINGS, SESSIONS
 from monitoring.server import Health, serve
 from triton_models.artefact import model_folder
 from triton_models.follower import ItemFollower
-from triton_models.metrics import IndexMetrics, RankerMetrics
+from triton_models.learning import warm
+from triton_models.metrics import IndexMetrics, LearningMetrics, RankerMetrics
 from triton_models.servable_encoder import ItemEncoder
 from triton_models.servable_ranker import PageRanker
+from triton_models.session_follower import SessionFollower
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +87,7 @@ def open_ranker() -> ServedRanker:
     # The follower's thread must let a request in soon; CPython's own interval is ten times a request.
     sys.setswitchinterval(SWITCH_SECONDS)
     settings, registry = Settings(), CollectorRegistry()
-    ranker = PageRanker.open(model_folder(), settings.model.index)
+    ranker = PageRanker.open(model_folder(), settings.model.index, settings.model.learn_sessions)
     ranker.warm()
     topic = settings.kafka.topic_prefix + ITEM_EMBEDDINGS
     follower = ItemFollower(settings.kafka, topic, ranker.items, ranker.manifest.version, IndexMetrics.create(registry))
@@ -99,15 +101,27 @@ def open_ranker() -> ServedRanker:
     server = serve(
         settings.monitoring.model_metrics_address, registry, health, setting="VITRINE_MONITORING__MODEL_METRICS_ADDRESS"
     )
+    learner = _learner(settings, ranker, LearningMetrics.create(registry))
     follower.start()
+    if settings.model.learn or ranker.is_blended:
+        warm()
+    if settings.model.learn:
+        learner.start()
     _wait(follower)
 
     def close() -> None:
         follower.stop()
+        if learner.is_alive():
+            learner.stop()
         server.shutdown()
         server.server_close()
 
     return ServedRanker(MeasuredRanker(ranker, RankerMetrics.create(registry)), close)
+
+
+def _learner(settings: Settings, ranker: PageRanker, metrics: LearningMetrics) -> SessionFollower:
+    topic = settings.kafka.topic_prefix + SESSIONS
+    return SessionFollower(settings.kafka, topic, ranker.learning, settings.model.learn_sessions, metrics)
 
 
 def _wait(follower: ItemFollower) -> None:

@@ -33,6 +33,7 @@ def shop(make_settings: SettingsFactory, start_triton: ProcessFactory, **worker:
             "ranker_deadline_ms": 20_000.0,
         },
         worker={"session_timeout_seconds": 3.0, **worker},
+        model={"learn": False},  # so that every page has the oracle's version and is compared in full
     )
     publish_items(settings)
     start_triton(settings)
