@@ -57,7 +57,8 @@ def _hours(axis: Any, hours: list[dict[str, Any]]) -> None:
     axis.xaxis.set_major_locator(dates.DayLocator())
     axis.xaxis.set_major_formatter(dates.DateFormatter("%d %b"))
     axis.grid(alpha=0.25)
-    axis.legend(frameon=False, fontsize=8, ncols=5, loc="lower left")
+    axis.set_ylim(bottom=0)
+    axis.legend(frameon=False, fontsize=8, ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.06))
 
 
 def _days(axis: Any, days: list[dict[str, Any]]) -> None:
@@ -121,7 +122,8 @@ def _latency(axis: Any, result: dict[str, Any]) -> None:
     axis.set_yticks([place + 0.18 for place in places], list(parts))
     axis.invert_yaxis()
     axis.set_xscale("log")
+    axis.set_xlim(right=2.5 * max(value["p99"] for value in parts.values()))
     axis.set_title(
         f"microseconds an event, one thread ({result['microseconds']['events_per_second']:,.0f} events/s)", fontsize=10
     )
-    axis.legend(frameon=False, fontsize=8, loc="lower right")
+    axis.legend(frameon=False, fontsize=8, loc="center right")
