@@ -24,8 +24,9 @@ from streams.inference import InferenceClient
 from streams.kafka import KafkaLog
 from streams.ports import Record
 
-# A version that answers nobody has little of the processor: late answers are no sign of death before this time.
-_CANDIDATE_PATIENCE_SECONDS = 15.0
+# A version that answers nobody has little of the processor, and its warm-up waits in the same queue as the canary.
+_CANDIDATE_DEADLINE_SECONDS = 10.0
+_CANDIDATE_PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,13 @@ class Rankers:
         }
         settings = overridden(self._settings, changes)
         server = triton.TritonServer(settings, folder, slot)
-        canary = Canary(
-            InferenceClient(place.grpc),
-            KnownAnswer.read(folder),
-            settings.stack.canary_deadline_ms / 1000,
-            settings.triton.encoder_deadline_ms / 1000,
-        )
+        client, known = InferenceClient(place.grpc), KnownAnswer.read(folder)
+        encoder_deadline = settings.triton.encoder_deadline_ms / 1000
+        strict = Canary(client, known, settings.stack.canary_deadline_ms / 1000, encoder_deadline)
+        patient = Canary(client, known, _CANDIDATE_DEADLINE_SECONDS, encoder_deadline)
+
+        async def is_well() -> bool:
+            return await (strict if slot == self.rollout.live else patient).is_well()
 
         def prepare() -> None:
             if version != self._configured:
@@ -107,7 +109,7 @@ class Rankers:
         return Service(
             slot,
             lambda: server.child(nice=self._nice(slot)),
-            canary.is_well,
+            is_well,
             self.rule(slot),
             interval_seconds=settings.stack.canary_seconds,
             stage=1,
