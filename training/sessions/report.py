@@ -40,7 +40,7 @@ def _tiles(figures: dict[str, Any], metrics: list[str]) -> list[dict[str, str]]:
             words += f", {ours / others[best] - 1:+.1%} to it"
         tiles.append({"name": f"blend, {metric}", "value": f"{ours:.4f}", "words": words})
     minutes = figures["minutes"]
-    words = f"encoder {minutes['encoder']:.1f}, blend {minutes['blend']:.1f}, on {figures['machine']['threads']} threads"
+    words = f"encoder {minutes['encoder']:.1f}, blend {minutes['blend']:.1f}; torch threads: {figures['machine']['threads']}"
     tiles.append({"name": "minutes of training", "value": f"{minutes['encoder'] + minutes['blend']:.1f}", "words": words})
     return tiles
 
@@ -86,7 +86,7 @@ def render(figures: dict[str, Any], *, histories: bool) -> str:
     about = [
         ("Date", machine["date"]),
         ("Commit", machine["commit"]),
-        ("Machine", f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads"),
+        ("Machine", f"{machine['cpu']}, {machine['cores']} cores, torch threads: {machine['threads']}"),
         ("Seed", figures["seed"]),
         ("Minutes", ", ".join(f"{name} {value}" for name, value in figures["minutes"].items())),
         (

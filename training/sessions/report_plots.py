@@ -9,6 +9,7 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.ticker import MaxNLocator
 
 COLOURS = {"blend": "#c8443f", "encoder": "#3f7cac", "V-SKNN": "#7d8a97"}
 _AXES = {
@@ -59,6 +60,7 @@ def learning_curve(figures: dict[str, Any]) -> str:
         blend.plot(range(1, len(figures["blend_curve"]) + 1), figures["blend_curve"], "o-", color="#c8443f", markersize=4)
         blend.set(title="blend: loss on held-out queries", xlabel="epoch")
         for axis in (loss, quality, blend):
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
             _bare(axis)
         return _svg(figure)
 
