@@ -42,7 +42,8 @@ def finetune(
     rare: Annotated[int, typer.Option(min=1, help="Classes with fewer items to learn from are left out.")] = 10,
     optimizer: Annotated[Literal["adamw", "sgd"], typer.Option(help="Of the weights.")] = "adamw",
     rate: Annotated[float, typer.Option(help="Highest learning rate of pretrained weights (mode full).")] = 5e-5,
-    new_rate: Annotated[float, typer.Option(help="Highest learning rate of head and adapters.")] = 1e-3,
+    adapter_rate: Annotated[float, typer.Option(help="The same of adapters (mode lora).")] = 1e-3,
+    head_rate: Annotated[float, typer.Option(help="The same of the head.")] = 1e-2,
     decay: Annotated[Literal["linear", "cosine"], typer.Option(help="Of the rates, after a tenth of warm-up.")] = "linear",
     batch: Annotated[int, typer.Option(min=1, help="Items of a step, over all processes; 32 and 64 are usual.")] = 32,
     fewest: Annotated[int, typer.Option(min=1, help="Epochs before convergence may stop it.")] = 10,
@@ -79,7 +80,7 @@ def finetune(
     from training.finetune.recipe import Recipe
 
     recipe = Recipe(
-        mode=mode, towers=towers, optimizer=optimizer, rate=rate, new_rate=new_rate, decay=decay, batch=batch, fewest=fewest,
+        mode=mode, towers=towers, optimizer=optimizer, rate=rate, adapter_rate=adapter_rate, head_rate=head_rate, decay=decay, batch=batch, fewest=fewest,
         most=most, patience=patience, freeze_layers=freeze_layers, rank=rank, dropout=dropout, seed=seed,
     )  # fmt: skip
     folder = resolve(out or Settings().stack.var / "finetune" / task / f"{towers}-{mode}-{seed}")

@@ -91,12 +91,14 @@ class Classifier(nn.Module):
             merge(tower)
 
     def parameter_groups(self, recipe: Recipe) -> list[dict[str, object]]:
-        """For the optimiser: pretrained weights at their rate, the head and adapters at that of what is new."""
-        weights = [(name, weight) for name, weight in self.named_parameters() if weight.requires_grad]
-        new = [weight for name, weight in weights if name.startswith("head.") or "lora_" in name]
-        old = [weight for name, weight in weights if not name.startswith("head.") and "lora_" not in name]
-        groups: list[dict[str, object]] = [{"params": new, "lr": recipe.new_rate, "highest": recipe.new_rate}]
-        return [*groups, {"params": old, "lr": recipe.rate, "highest": recipe.rate}] if old else groups
+        """For the optimiser: the head, the adapters and pretrained weights, each at its own rate; empty groups are left out."""
+        rates = {"head": recipe.head_rate, "adapter": recipe.adapter_rate, "pretrained": recipe.rate}
+        groups: dict[str, list[nn.Parameter]] = {kind: [] for kind in rates}
+        for name, weight in self.named_parameters():
+            if weight.requires_grad:
+                kind = "head" if name.startswith("head.") else "adapter" if "lora_" in name else "pretrained"
+                groups[kind].append(weight)
+        return [{"params": weights, "lr": rates[kind], "highest": rates[kind]} for kind, weights in groups.items() if weights]
 
     def _each(self) -> list[Tower]:
         return list(self.towers.values())  # type: ignore[arg-type]

@@ -23,7 +23,8 @@ class Recipe:
         towers: which of them feed the head.
         optimizer: AdamW, or SGD with momentum 0.9.
         rate: highest learning rate of pretrained weights.
-        new_rate: the same for what begins untrained: the head and the adapters.
+        adapter_rate: the same for the adapters, which begin at nothing.
+        head_rate: the same for the head, which begins as class means and whose weights are long.
         warm_up: share of the steps in which rates rise.
         decay: what follows: a straight line or half a cosine, down to 0.
         batch: items of a step, over all processes.
@@ -43,7 +44,8 @@ class Recipe:
     towers: Towers = "text"
     optimizer: Literal["adamw", "sgd"] = "adamw"
     rate: float = 5e-5
-    new_rate: float = 1e-3
+    adapter_rate: float = 1e-3
+    head_rate: float = 1e-2
     warm_up: float = 0.1
     decay: Literal["linear", "cosine"] = "linear"
     batch: int = 32
@@ -62,7 +64,8 @@ class Recipe:
         """Refuse what cannot work, naming the option."""
         bounds: dict[str, tuple[float, float]] = {
             "rate": (1e-7, 1.0),
-            "new_rate": (1e-7, 1.0),
+            "adapter_rate": (1e-7, 1.0),
+            "head_rate": (1e-7, 1.0),
             "warm_up": (0.0, 0.9),
             "batch": (1, 4096),
             "fewest": (1, self.most),

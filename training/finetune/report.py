@@ -10,6 +10,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 mpl.use("Agg")
 
@@ -132,6 +133,8 @@ def draw(figures: dict[str, Any], target: Path) -> None:
     classes.scatter([row[3] for row in rows], places, color=_AFTER, label="after", zorder=3)
     classes.set_yticks(places, [f"{name} ({support})" for name, support, _, _ in rows], fontsize=8)
     classes.set(title="F1 of the largest classes, test part", xlim=(-0.03, 1.03))
+    for axis in (loss, quality):
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axis in (loss, quality, classes):
         axis.legend(frameon=False, fontsize=8)
         axis.spines[["top", "right"]].set_visible(False)

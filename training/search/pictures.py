@@ -9,6 +9,7 @@ import matplotlib as mpl
 import optuna
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from optuna.trial import FrozenTrial, TrialState
 
 mpl.use("Agg")
@@ -37,16 +38,16 @@ def draw(study: optuna.Study, figure_name: str, target: Path) -> None:
     columns = max(3, min(4, len(names)))
     rows = 1 + -(-len(names) // columns)
     figure = Figure(figsize=(3.6 * columns, 3.1 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
-    _history(grid[0][0], trials, figure_name)
-    _curves(grid[0][1], trials, figure_name)
-    _importances(grid[0][2], study)
-    for axis in grid[0][3:]:
+    above, below = figure.subfigures(2, 1, height_ratios=[1, rows - 1])
+    history, curves, importances = above.subplots(1, 3)
+    _history(history, trials, figure_name)
+    _curves(curves, trials, figure_name)
+    _importances(importances, study)
+    grid = below.subplots(rows - 1, columns, squeeze=False).flatten()
+    for place, (axis, name) in enumerate(zip(grid, names, strict=False)):
+        _slice(axis, trials, name, figure_name if place % columns == 0 else "")
+    for axis in grid[len(names) :]:
         axis.remove()
-    for place, name in enumerate(names):
-        _slice(grid[1 + place // columns][place % columns], trials, name, figure_name if place % columns == 0 else "")
-    for place in range(len(names), (rows - 1) * columns):
-        grid[1 + place // columns][place % columns].remove()
     for axis in figure.axes:
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
@@ -74,6 +75,7 @@ def _curves(axis: Axes, trials: list[FrozenTrial], name: str) -> None:
         colour = _BEST if trial is best else _DONE if trial.state == TrialState.COMPLETE else _PRUNED
         values = [trial.intermediate_values[step] for step in steps]
         axis.plot(steps, values, color=colour, linewidth=1.8 if trial is best else 0.9, marker="." if len(steps) == 1 else "")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_title("by epoch (grey: pruned)", fontsize=10)
     axis.set_xlabel("epoch", fontsize=8)
     axis.set_ylabel(name, fontsize=8)
@@ -100,5 +102,8 @@ def _slice(axis: Axes, trials: list[FrozenTrial], parameter: str, name: str) -> 
     scale = [trial.distributions[parameter] for trial in trials if parameter in trial.distributions]
     if getattr(scale[0], "log", False):
         axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.xaxis.set_minor_locator(NullLocator())
     axis.set_xlabel(parameter, fontsize=9)
     axis.set_ylabel(name, fontsize=8)

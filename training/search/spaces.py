@@ -64,12 +64,13 @@ def finetune_recipe(trial: Trial, recipe: Recipe) -> Recipe:
     """A trial's recipe of the fine-tuning; what is searched follows from the mode."""
     chosen = replace(
         recipe,
-        new_rate=trial.suggest_float("new_rate", 1e-4, 1e-2, log=True),
+        head_rate=trial.suggest_float("head_rate", 1e-3, 1e-1, log=True),
         dropout=trial.suggest_float("dropout", 0.0, 0.3),
         batch=trial.suggest_categorical("batch", [32, 64]),
     )
     if recipe.mode == "lora":
-        chosen = replace(chosen, rank=trial.suggest_categorical("rank", [4, 8, 16]))
+        rate = trial.suggest_float("adapter_rate", 1e-4, 1e-2, log=True)
+        chosen = replace(chosen, adapter_rate=rate, rank=trial.suggest_categorical("rank", [4, 8, 16]))
     if recipe.mode == "full":
         chosen = replace(chosen, rate=trial.suggest_float("rate", 1e-5, 2e-4, log=True))
     return chosen
