@@ -164,7 +164,7 @@ def calibrate(scorer: Scorer, features: Tensor, position: Tensor, labels: Tensor
             torch.autograd.backward(value)
             return float(value.detach())
 
-        optimizer.step(closure)
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
         with torch.no_grad():
             scorer.slope[head], scorer.offset[head] = line[0].clamp(0.2, 5.0), line[1]
 

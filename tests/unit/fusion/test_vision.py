@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -18,8 +19,9 @@ from fusion.image import ImageEncoder
 from fusion.vision import VisionEncoder, open_image_encoder
 from triton_models.export import GRAPHS, write_graph
 
-TINY = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-PATCHES = {**TINY, "image_size": 32, "patch_size": 8}
+HF: Any = transformers  # its classes are only partly typed
+TINY: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+PATCHES: dict[str, Any] = {**TINY, "image_size": 32, "patch_size": 8}
 CLASSES = ("vit", "siglip", "resnet", "convnext")
 
 
@@ -27,18 +29,12 @@ def publish(kind: str, folder: Path) -> str:
     """A model with random weights, as its authors would publish it."""
     torch.manual_seed(0)
     made = {
-        "vit": lambda: transformers.ViTModel(transformers.ViTConfig(**PATCHES)),
-        "vit without a pooling layer": lambda: transformers.ViTModel(
-            transformers.ViTConfig(**PATCHES), add_pooling_layer=False
-        ),
-        "siglip": lambda: transformers.SiglipVisionModel(transformers.SiglipVisionConfig(**PATCHES)),
-        "resnet": lambda: transformers.ResNetModel(
-            transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1])
-        ),
-        "convnext": lambda: transformers.ConvNextModel(
-            transformers.ConvNextConfig(hidden_sizes=[8, 16], depths=[1, 1], num_stages=2)
-        ),
-        "bert": lambda: transformers.BertModel(transformers.BertConfig(**TINY, vocab_size=30)),
+        "vit": lambda: HF.ViTModel(HF.ViTConfig(**PATCHES)),
+        "vit without a pooling layer": lambda: HF.ViTModel(HF.ViTConfig(**PATCHES), add_pooling_layer=False),
+        "siglip": lambda: HF.SiglipVisionModel(HF.SiglipVisionConfig(**PATCHES)),
+        "resnet": lambda: HF.ResNetModel(HF.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1])),
+        "convnext": lambda: HF.ConvNextModel(HF.ConvNextConfig(hidden_sizes=[8, 16], depths=[1, 1], num_stages=2)),
+        "bert": lambda: HF.BertModel(HF.BertConfig(**TINY, vocab_size=30)),
     }[kind]()
     made.save_pretrained(folder / kind)
     return str(folder / kind)

@@ -178,7 +178,7 @@ def test_each_head_learns_what_came_of_the_click_and_places_without_a_dwell_teac
     rng = np.random.default_rng(2)
 
     def chance(logit: np.ndarray) -> np.ndarray:
-        return (rng.random(logit.shape) < 1 / (1 + np.exp(-logit))).astype(np.float32)
+        return np.asarray(rng.random(logit.shape) < 1 / (1 + np.exp(-logit)), dtype=np.float32)
 
     def pages(count: int) -> PageLog:
         features = rng.standard_normal((count, PLACES, WIDTH)).astype(np.float32)
