@@ -80,7 +80,8 @@ def finetune(
     from training.finetune.recipe import Recipe
 
     recipe = Recipe(
-        mode=mode, towers=towers, optimizer=optimizer, rate=rate, adapter_rate=adapter_rate, head_rate=head_rate, decay=decay, batch=batch, fewest=fewest,
+        mode=mode, towers=towers, optimizer=optimizer, rate=rate, adapter_rate=adapter_rate, head_rate=head_rate, decay=decay,
+        batch=batch, fewest=fewest,
         most=most, patience=patience, freeze_layers=freeze_layers, rank=rank, dropout=dropout, seed=seed,
     )  # fmt: skip
     folder = resolve(out or Settings().stack.var / "finetune" / task / f"{towers}-{mode}-{seed}")

@@ -38,7 +38,8 @@ def draw(study: optuna.Study, figure_name: str, target: Path) -> None:
     columns = max(3, min(4, len(names)))
     rows = 1 + -(-len(names) // columns)
     figure = Figure(figsize=(3.6 * columns, 3.1 * rows), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=[1, rows - 1])
+    parts = figure.subfigures(2, 1, height_ratios=[1, rows - 1], squeeze=False)
+    above, below = parts[0, 0], parts[1, 0]
     history, curves, importances = above.subplots(1, 3)
     _history(history, trials, figure_name)
     _curves(curves, trials, figure_name)
