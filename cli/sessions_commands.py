@@ -33,6 +33,10 @@ Fewest = Annotated[int | None, typer.Option(min=1, help="Epochs on a large log; 
 Most = Annotated[int | None, typer.Option(min=1, help="Epochs on a small log, at most.")]
 Refit = Annotated[int | None, typer.Option(min=0, help="Epochs over all training sessions that follow.")]
 Seed = Annotated[int, typer.Option(help="Of weights, order and draws.")]
+Serve = Annotated[
+    str | None, typer.Option(help="Also make an artefact of this name below var/artefacts, with the blend: Triton serves it.")
+]
+Tenant = Annotated[str | None, typer.Option(help="Shop whose items these are (VITRINE_TENANT_ID); for --serve.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads that torch uses.")]
 
 
@@ -70,7 +74,8 @@ def _choice(data: Dataset, recipe: EncoderRecipe, console: Console) -> Choice:
     return choice
 
 
-def _train(data: Dataset, recipe: EncoderRecipe, checkpoints: Path | None, k: int, threads: int) -> None:
+def _train(data: Dataset, recipe: EncoderRecipe, checkpoints: Path | None, k: int, threads: int) -> EncoderRecipe:
+    """Train; the recipe that was used."""
     import torch
     from rich.console import Console
 
@@ -91,6 +96,7 @@ def _train(data: Dataset, recipe: EncoderRecipe, checkpoints: Path | None, k: in
     console.print(
         f"encoder     {folder / 'final.pt'}\ncurves      tensorboard --logdir {folder}", soft_wrap=True, highlight=False
     )
+    return choice.recipe
 
 
 def _evaluate(
@@ -125,6 +131,21 @@ def _evaluate(
     console.print("written: " + " and ".join(str(path) for path in (report, page) if path is not None), soft_wrap=True)
 
 
+def _serve(data: Dataset, recipe: EncoderRecipe, checkpoints: Path | None, name: str, tenant: str | None) -> None:
+    """The artefact of a finished training."""
+    from rich.console import Console
+
+    from benchmarks.quality_report import bars
+    from contracts.settings import Settings, resolve
+    from training.sessions.serving import serve
+
+    console, settings = Console(), Settings()
+    out = resolve(settings.stack.var) / "artefacts" / name
+    with bars(console) as tick:
+        serve(data, _folder(checkpoints, data, recipe), recipe, tenant or settings.tenant_id, out, tick)
+    console.print(f"artefact    {out}; serve it with VITRINE_MODEL__PATH={out}", soft_wrap=True, highlight=False)
+
+
 @TRAIN.command("sessions")
 def train_sessions(  # noqa: PLR0917 - one parameter an option
     data: SessionData,
@@ -134,6 +155,8 @@ def train_sessions(  # noqa: PLR0917 - one parameter an option
     refit: Refit = None,
     seed: Seed = 0,
     threads: Threads = 2,
+    serve: Serve = None,
+    tenant: Tenant = None,
 ) -> None:
     """Train the session encoder on a folder of click sessions; the test part is not trained on.
 
@@ -147,12 +170,17 @@ def train_sessions(  # noqa: PLR0917 - one parameter an option
 
     The last tenth of the training sessions stops the training early; then the encoder learns from that tenth too. A small log
     (below 10,000 targets) is trained in smaller steps, and on cropped, masked and reordered sessions too if short trials show
-    on that tenth that they help. The same command goes on where a kill ended it. `vitrine evaluate sessions` with the same options measures what was trained;
+    on that tenth that they help. The same command goes on where a kill ended it. `vitrine evaluate sessions` with the same
+    options measures what was trained; --serve makes of it what Triton serves, blend and neighbours included, where an item's id
+    is its number in the files;
     docs/models.md tells what of it is served.
     """
     from training.sessions.data import read_sessions
 
-    _train(read_sessions(data), _recipe(fewest, most, refit, seed), checkpoints, _SESSION_K, threads)
+    log = read_sessions(data)
+    trained = _train(log, _recipe(fewest, most, refit, seed), checkpoints, _SESSION_K, threads)
+    if serve is not None:
+        _serve(log, trained, checkpoints, serve, tenant)
 
 
 @TRAIN.command("histories")

@@ -68,8 +68,8 @@ class Opinions(NamedTuple):
 
 def log_total(best: Floats) -> Floats:
     """Log of the summed exponentials of the encoder's best logits [N, T]: [N, 1]."""
-    top = best[:, :1]
-    total: Floats = top + np.log(np.exp(best - top).sum(axis=1, keepdims=True))
+    top = np.where(np.isfinite(best[:, :1]), best[:, :1], np.float32(0))
+    total: Floats = top + np.log(np.maximum(np.exp(best - top).sum(axis=1, keepdims=True), np.float32(1e-30)))
     return total
 
 

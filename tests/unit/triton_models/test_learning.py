@@ -68,7 +68,7 @@ def write_blended_model(folder: Path, blend: Blend) -> Path:
 
 @pytest.fixture
 def blended(tmp_path: Path) -> PageRanker:
-    blend = weights(share_of_the_neighbours=5.0, log_probability_of_the_encoder=0.2)
+    blend = weights(share_of_the_neighbours=5.0, log_probability_of_the_encoder=0.05)
     return ranker_of(write_blended_model(tmp_path, blend))
 
 
