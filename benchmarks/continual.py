@@ -18,6 +18,7 @@ import numpy as np
 import torch
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from benchmarks import continual_picture, machine
 from benchmarks.continual_run import Replay, first_models
@@ -105,11 +106,16 @@ def main(
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     continual_picture.draw(result, out.with_suffix(".png"))
-    for row in result["days"]:
-        console.print(
-            row["from"], {name: [round(v, 4) for v in value] for name, value in row.items() if isinstance(value, list)}
-        )
+    console.print(_table(by_time(replay.ranks, replay.times, DAY_MS, k)))
     console.print(f"written: {out} and {out.with_suffix('.png')}", soft_wrap=True)
+
+
+def _table(days: list[dict[str, Any]]) -> Table:
+    """Recall@20 of every system by day."""
+    table = Table("Recall@20", *(str(day["from"])[:10] for day in days), box=None)
+    for name in [name for name, value in days[0].items() if isinstance(value, list)]:
+        table.add_row(name, *(f"{day[name][0]:.4f}" for day in days))
+    return table
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from typing import Any
 import matplotlib as mpl
 
 mpl.use("Agg")
-from matplotlib import dates
 from matplotlib import pyplot as plt
 
 _PAIRS = {
@@ -54,8 +53,8 @@ def _hours(axis: Any, hours: list[dict[str, Any]]) -> None:
         axis.plot(times, _smoothed(hours, learning), color=colour, linewidth=1.8, label=label)
     axis.plot([], [], color="black", linestyle=":", label="the same, frozen")
     axis.set_title(f"Recall@20 by hour (mean of {_SMOOTH} hours)", fontsize=10)
-    axis.xaxis.set_major_locator(dates.DayLocator())
-    axis.xaxis.set_major_formatter(dates.DateFormatter("%d %b"))
+    midnights = [time for time in times if time.hour == 0]
+    axis.set_xticks(midnights, [time.strftime("%d %b") for time in midnights])
     axis.grid(alpha=0.25)
     axis.set_ylim(bottom=0)
     axis.legend(frameon=False, fontsize=8, ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.06))

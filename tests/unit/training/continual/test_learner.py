@@ -145,7 +145,7 @@ def test_a_published_version_holds_what_was_learned_and_is_written_once(base: Ar
     model, _ = begin(base, rows)
     assert newest(tmp_path) is None
     with torch.no_grad():
-        model.vectors += 1.0
+        model.vectors.add_(1.0)
     folder = publish(artefact_of(base, model, rows, 4, {"note": 1}), tmp_path)
     assert folder == tmp_path / "4"
     assert newest(tmp_path) == 4

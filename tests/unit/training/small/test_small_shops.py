@@ -11,6 +11,7 @@ from training.sessions.data import Dataset, Ints, prefixes_of
 from training.sessions.encoder import EncoderRecipe, SessionModel, encoder_ranks
 from training.sessions.metrics import summary
 from training.small import choice
+from training.small.augment_sessions import half_changed
 from training.small.contenders import Start, compare, popularity
 from training.small.shops import dataset, deal, visits
 from training.small.tuning import Tuning, tune
@@ -79,17 +80,17 @@ def test_a_judge_s_best_epoch_is_what_training_ends_with() -> None:
 
 def as_log(sessions: list[Ints]) -> Dataset:
     held = len(sessions) // 10
-    return Dataset("log", np.arange(ITEMS), sessions[:-held], sessions, prefixes_of(sessions[-held:]), prefixes_of([]), False)  # noqa: FBT003
+    return Dataset("log", np.arange(ITEMS), sessions[:-held], sessions, prefixes_of(sessions[-held:]), prefixes_of([]), False)
 
 
 def test_augmentation_is_used_only_where_the_validation_slice_gains(monkeypatch: pytest.MonkeyPatch) -> None:
     data, recipe = as_log(cycles(60, ITEMS, 1)), EncoderRecipe(dim=DIM)
-    gains = {None: 0.5, choice.half_changed: 0.4}
+    gains = {None: 0.5, half_changed: 0.4}
     monkeypatch.setattr(choice, "_value", lambda _, __, augment: gains[augment])
     assert choice.fitted_to(data, recipe).augment is None
-    gains[choice.half_changed] = 0.6
+    gains[half_changed] = 0.6
     chosen = choice.fitted_to(data, recipe)
-    assert chosen.augment is choice.half_changed
+    assert chosen.augment is half_changed
     assert chosen.recipe.targets < recipe.targets
 
 
