@@ -83,6 +83,7 @@ def timed(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, fl
 def measure(case: Case, variants: list[Variant], rounds: int) -> list[dict[str, Any]]:
     """One line for each variant of one network."""
     working = {variant.name: variant.run for variant in variants if variant.run is not None}
+    rounds = max(3, int(rounds * case.effort))
     plain = case.best(working[PLAIN])
     lines: dict[str, dict[str, Any]] = {}
     for variant in variants:
@@ -153,8 +154,8 @@ def run(options: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
 def main() -> None:
     """Parse arguments, measure, write JSON and picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=30, help="calls of each way and batch size")
-    parser.add_argument("--texts", type=int, default=400, help="products whose texts are encoded")
+    parser.add_argument("--rounds", type=int, default=30, help="calls of each way and batch size; a fifth of it for texts")
+    parser.add_argument("--texts", type=int, default=128, help="products whose texts are encoded")
     parser.add_argument("--ways", nargs="+", choices=NAMES, default=NAMES, help="only these, and what they are compared with")
     parser.add_argument("--items", type=int, default=40_000, help="rows of the searched matrix")
     parser.add_argument("--out", type=Path, default=RESULTS, help="JSON file to write; the picture lies beside it")
