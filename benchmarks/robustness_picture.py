@@ -130,12 +130,14 @@ def _deciles(axis: Any, part: dict[str, Any]) -> None:
 
 def _trade(axis: Any, part: dict[str, Any]) -> None:
     rows = part["rows"]
-    axis.plot([row["gini"] for row in rows], [row["ndcg@10"] for row in rows], "o-", color=_BLUE)
+    for key, colour, label in (("gini_by_decile", _BLUE, "between popularity deciles"), ("gini", _GREY, "between products")):
+        axis.plot([row[key] for row in rows], [row["ndcg@10"] for row in rows], "o-", color=colour, label=label)
     for row in rows:
-        axis.annotate(
-            f"{row['strength']:g}", (row["gini"], row["ndcg@10"]), textcoords="offset points", xytext=(6, -10), fontsize=8
-        )
-    axis.set_xlabel("Gini coefficient of the products' exposure (0: all alike)", fontsize=9)
+        at = (row["gini_by_decile"], row["ndcg@10"])
+        axis.annotate(f"{row['strength']:g}", at, textcoords="offset points", xytext=(6, -10), fontsize=8)
+    axis.legend(frameon=False, fontsize=8, loc="lower right")
+    axis.set_xlim(left=0)
+    axis.set_xlabel("Gini coefficient of the exposure (0: all alike)", fontsize=9)
     axis.set_ylabel("NDCG@10 of what was viewed next", fontsize=9)
     axis.set_ylim(0, max(row["ndcg@10"] for row in rows) * 1.1)
     axis.set_title("page.exposure: relevance against equality", fontsize=10)

@@ -41,14 +41,16 @@ def run(served: Served, asked: Asked, step: Callable[[str], None]) -> dict[str, 
         pages = reordered(asked.candidates[:, : POOL * PLACES], popularity, sellers, strength)
         seen = exposure(pages, len(popularity))
         by_seller = np.bincount(served.shelf.brand, weights=seen)
+        by_decile = by_group(group, seen[is_open])[0]
         rows.append(
             {
                 "strength": strength,
                 "ndcg@10": asked.ndcg(pages),
                 "gini": gini(seen[is_open]),
+                "gini_by_decile": gini(np.array(by_decile)),
                 "gini_by_seller": gini(by_seller / np.bincount(served.shelf.brand, weights=is_open.astype(float)).clip(1)),
                 "items_shown": int((seen > 0).sum()),
-                "deciles": by_group(group, seen[is_open])[0],
+                "deciles": by_decile,
                 "sellers": (by_seller / by_seller.sum()).tolist(),
             }
         )
