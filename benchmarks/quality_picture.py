@@ -49,11 +49,12 @@ def _panel(axis: Any, name: str, metric: str, figures: dict[str, Any]) -> None:
             middle = bar.get_y() + bar.get_height() / 2
             axis.errorbar(value, middle, xerr=width, color="black", linewidth=1, capsize=2)
     labels = [f"{value:.4f}" + (f" ± {width:.4f}" if width else "") for value, width in zip(values, spread, strict=True)]
-    axis.bar_label(bars, labels, fontsize=7, padding=5)
+    for text in axis.bar_label(bars, labels, fontsize=7, padding=5):
+        text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.8})  # over the line of the goal
     goal = figures["goals"][metric]
     words = f"goal {goal['goal']:.4f}, {'met' if goal['met'] else 'missed'}"
-    axis.axvline(goal["goal"], color="black", linewidth=1, linestyle="--", label=words)
-    axis.set_xlim(0, max(*values, goal["goal"]) * 1.28)
+    axis.axvline(goal["goal"], color="black", linewidth=1, linestyle="--", label=words, zorder=1)
+    axis.set_xlim(0, max(*values, goal["goal"]) * 1.34)
     seeds = len(figures.get("seeds", [0]))
     axis.set_title(f"{name}: {metric}" + (f", mean of {seeds} seeds" if seeds > 1 else ""), fontsize=10)
     axis.legend(loc="lower center", bbox_to_anchor=(0.5, -0.3), frameon=False, fontsize=8)
