@@ -92,13 +92,13 @@ def blend_features(said: Opinions) -> Floats:
         *np.moveaxis(said.trend, -1, 0),
         items == said.prefix[:, -1:],
         np.minimum(again.sum(-1), 3),
-        np.broadcast_to(np.log1p((said.prefix >= 0).sum(1).astype(np.float32))[:, None], items.shape),
+        np.log1p((said.prefix >= 0).sum(1).astype(np.float32))[:, None],
         np.log(ranks(said.votes, 2 * TOP)),
         np.log(ranks(said.pairs, 2 * TOP)),
-        np.broadcast_to(np.log(said.total + np.float32(1e-3))[:, None], items.shape),
-        np.broadcast_to(said.best[:, :1] - log_total(said.best), items.shape),
+        np.log(said.total + np.float32(1e-3))[:, None],
+        said.best[:, :1] - log_total(said.best),
         np.log(np.where(again.any(-1), again.argmax(-1) + 1, 2 * PREFIX)),
-        np.broadcast_to(np.log(np.maximum(different, 1).astype(np.float32))[:, None], items.shape),
+        np.log(np.maximum(different, 1).astype(np.float32))[:, None],
     )
     made = np.empty((*items.shape, len(columns)), np.float32)
     for number, column in enumerate(columns):
@@ -127,12 +127,11 @@ def voices(blend: Blend, features: Floats, is_there: NDArray[np.bool_], places: 
     asked = np.take_along_axis(features, places[..., None], axis=1)
     count = np.maximum(is_there.sum(axis=1), 1).astype(np.float32)
     average = features.sum(axis=1, keepdims=True) / count[:, None, None]
-    whole = blend.score(asked)
-    parts = np.zeros((*places.shape, len(Voice)), np.float32)
+    without = np.repeat(asked[:, None], len(Voice) + 1, axis=1)  # [N, voices + 1, K, F], all in one product
     for voice, columns in _COLUMNS.items():
-        without = asked.copy()
-        without[..., columns] = average[..., columns]
-        parts[..., voice] = np.maximum(whole - blend.score(without), 0)
+        without[:, voice][..., columns] = average[..., columns]
+    scores = blend.score(without)
+    parts = np.maximum(scores[:, -1:] - scores[:, :-1], 0).transpose(0, 2, 1)
     total = parts[..., 0] + parts[..., 1] + parts[..., 2] + parts[..., 3]
     shares: Floats = parts / np.where(total > 1e-6, total, np.float32(np.inf))[..., None]
     return shares

@@ -137,21 +137,26 @@ class BlendedRanking:
         pointer = np.take_along_axis(sessions.pointer, hits.argmax(axis=-1), axis=1)
         place = np.zeros(rows.shape, np.float32)
         place[:, : found.rows.shape[1]] = np.arange(1, found.rows.shape[1] + 1)
-        said, more = heard.said, ((0, 0), (0, EXPLORATION))
-        unseen = np.broadcast_to(self._unseen(heard), (len(rows), EXPLORATION, heard.trend.shape[-1]))
+        said, end = heard.said, rows.shape[1] - EXPLORATION
+        spoken = np.zeros((4, *rows.shape), np.float32)
+        for column, values in enumerate((said.votes, said.pairs, said.last, said.before)):
+            spoken[column, :, :end] = values
+        trend = np.empty((*rows.shape, heard.trend.shape[-1]), np.float32)
+        trend[:, :end] = heard.trend
+        trend[:, end:] = self._unseen(heard)
         return Opinions(
             items=rows,
             prefix=np.ascontiguousarray(ring[:, :PREFIX][:, ::-1]),
             logits=np.where(hits.any(axis=-1), logits + pointer, logits),
             best=found.logits,
             place=place,
-            votes=np.pad(said.votes, more),
+            votes=spoken[0],
             total=said.total,
-            pairs=np.pad(said.pairs, more),
-            last=np.pad(said.last, more),
-            before=np.pad(said.before, more),
+            pairs=spoken[1],
+            last=spoken[2],
+            before=spoken[3],
             cosines=products[..., 1:],
-            trend=np.concatenate((heard.trend, unseen), axis=1),
+            trend=trend,
         )
 
     @staticmethod

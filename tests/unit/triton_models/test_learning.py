@@ -23,6 +23,7 @@ from stack.addresses import free_address
 from tests.unit.triton_models.test_page_ranker import NEAR_X, NEAR_Y, answered, crowd, ranker_of, real_items, request
 from tests.unit.triton_models.tiny_model import DIM, RING, SIDE, TENANT, write_tiny_model
 from triton_models import learning as learning_module
+from triton_models import servable_ranker
 from triton_models.learning import Learning, Lesson
 from triton_models.metrics import LearningMetrics
 from triton_models.servable_ranker import PageRanker
@@ -36,7 +37,8 @@ SHOP = "acme"
 def shop_of_the_tiny_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tiny model's items belong to the tenant key 7."""
     keys = {SHOP: TENANT}
-    monkeypatch.setattr(learning_module, "tenant_key", lambda name: keys.get(name, tenant_key(name)))
+    for module in (learning_module, servable_ranker):
+        monkeypatch.setattr(module, "tenant_key", lambda name: keys.get(name, tenant_key(name)))
 
 
 def lesson(offset: int, *items: int, key: str = "s", tenant: str = SHOP) -> Lesson:
