@@ -7,13 +7,15 @@ msgspec's C.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import random
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from nemesis.mutation import SEEDS, TOKENS, mutated
 
 GOLDEN = ROOT / "tests" / "golden"
 _MUTANTS = 200
+_CRASHED = 77
 _LIMITS = ("-timeout=5", "-rss_limit_mb=2048", "-max_len=16384", "-print_final_stats=1")
 
 
@@ -69,7 +72,7 @@ def fuzz(count: int, seed: int, found: Path) -> Fuzzed:
         folder.mkdir()
         size = corpus(folder, seed)
         arguments = [f"-runs={count}", f"-seed={seed}", f"-dict={folder.parent / 'words.dict'}", f"-artifact_prefix={found}/"]
-        command = [sys.executable, "-m", "nemesis.fuzz", str(count), str(result), str(folder), *arguments, *_LIMITS]
+        command = [sys.executable, "-m", "nemesis.fuzz", str(count), str(result), str(found), str(folder), *arguments, *_LIMITS]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode != 0 or not result.exists():
             message = f"the fuzzer ended with {done.returncode}; inputs that crash are in {found}:\n{done.stderr[-3000:]}"
@@ -77,47 +80,63 @@ def fuzz(count: int, seed: int, found: Path) -> Fuzzed:
         return Fuzzed(corpus=size, **json.loads(result.read_text()))
 
 
-def _target(count: int, result: Path) -> Callable[[bytes], None]:
-    """What is called with every input; after `count` of them the result is written."""
-    from contracts.errors import ContractError  # noqa: PLC0415 - imported while Atheris instruments
-    from contracts.events import decode_event  # noqa: PLC0415
-    from contracts.settings import SessionSettings  # noqa: PLC0415
-    from streams.sessions import SessionState, advance, decode_state, encode_state  # noqa: PLC0415
+class _Target:
+    """What is called with every input.
 
-    outcomes: Counter[str] = Counter()
-    settings = SessionSettings()
-    state: SessionState | None = None
-    longest = 0
+    Args:
+        count: after so many the result is written.
+        result: where to.
+        found: folder for an input that raises.
+    """
 
-    def one(data: bytes) -> None:
-        nonlocal state, longest
+    def __init__(self, count: int, result: Path, found: Path) -> None:
+        self._count, self._result, self._found = count, result, found
+        self._outcomes: Counter[str] = Counter()
+        self._state: Any = None
+        self._longest = 0
+
+    def __call__(self, data: bytes) -> None:
+        try:
+            self._handle(data)
+        except Exception:  # noqa: BLE001 - whatever it is, it is what we look for
+            # Atheris would hand it to libFuzzer, which takes minutes to end a process that it cannot symbolise.
+            (self._found / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
+            traceback.print_exc()
+            os._exit(_CRASHED)
+        if self._outcomes.total() == self._count:
+            told = {"runs": self._count, "outcomes": dict(self._outcomes), "longest_state_bytes": self._longest}
+            self._result.write_text(json.dumps(told))
+
+    def _handle(self, data: bytes) -> None:
+        from contracts.errors import ContractError  # noqa: PLC0415 - Atheris instruments what is imported in `main`
+        from contracts.events import decode_event  # noqa: PLC0415
+        from contracts.settings import SessionSettings  # noqa: PLC0415
+        from streams.sessions import advance, decode_state, encode_state  # noqa: PLC0415
+
         try:
             event = decode_event(data)
         except ContractError as error:
-            outcomes[error.code] += 1
-        else:
-            outcomes["event"] += 1
-            state = advance(state, event, 0, outcomes.total(), settings).state
-            stored = encode_state(state)
-            longest = max(longest, len(stored))
-            if decode_state(stored) != state:
-                message = "the state is not what its bytes say"
-                raise AssertionError(message)
-        if outcomes.total() == count:
-            told = {"runs": count, "outcomes": dict(outcomes), "longest_state_bytes": longest}
-            result.write_text(json.dumps(told))
-
-    return one
+            self._outcomes[error.code] += 1
+            return
+        self._outcomes["event"] += 1
+        self._state = advance(self._state, event, 0, self._outcomes.total(), SessionSettings()).state
+        stored = encode_state(self._state)
+        self._longest = max(self._longest, len(stored))
+        if decode_state(stored) != self._state:
+            message = "the state is not what its bytes say"
+            raise AssertionError(message)
 
 
 def main() -> None:
-    """`python -m nemesis.fuzz COUNT RESULT CORPUS [libFuzzer's arguments]`; does not return."""
+    """`python -m nemesis.fuzz COUNT RESULT FOUND CORPUS [libFuzzer's arguments]`; does not return."""
     import atheris  # type: ignore[import-untyped]  # noqa: PLC0415 - for development only
 
-    count, result = int(sys.argv[1]), Path(sys.argv[2])
+    count, result, found = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
     with atheris.instrument_imports(include=["contracts", "streams"]):
-        one = _target(count, result)
-    atheris.Setup([sys.argv[0], *sys.argv[3:]], one)
+        import contracts.events  # noqa: F401, PLC0415
+        import streams.sessions  # noqa: F401, PLC0415
+    one = _Target(count, result, found)
+    atheris.Setup([sys.argv[0], *sys.argv[4:]], one)
     atheris.Fuzz()
 
 
