@@ -55,7 +55,7 @@ def _cold(data: Path, folder: Path, epochs: int | None, seed: int, tick: Tick) -
 
 
 def _fashion(data: Path, folder: Path, epochs: int | None, seed: int, tick: Tick) -> Figures:
-    tower = TowerRecipe(pictures=PictureRecipe(epochs=epochs or PictureRecipe.epochs), seed=seed)
+    tower = TowerRecipe(seed=seed) if epochs is None else TowerRecipe(pictures=PictureRecipe(epochs=epochs), seed=seed)
     return fashion.run(data, folder / "fashion", tower, HeadRecipe(), tick) | {"recipe": asdict(tower)}
 
 

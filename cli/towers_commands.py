@@ -24,7 +24,7 @@ def towers(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the weights and of report.json.")] = Path("var/towers/pictures"),
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the pictures.")] = 14,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the pictures.")] = 10,
     batch: Annotated[int, typer.Option(min=2, help="Pairs of a step; each picture is told from the others' titles.")] = 128,
     text_encoder: Annotated[str | None, typer.Option(help="Name or path; by default VITRINE_MODEL__TEXT_ENCODER.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights and order.")] = 0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -58,13 +59,61 @@ def augment(pixels: Tensor, generator: torch.Generator) -> Tensor:
     return (flipped.roll(shift, (1, 2)).to(torch.float32) * light).clamp(0, 255).to(torch.uint8)
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What a caller keeps of a training besides the network.
+
+    Attributes:
+        to_words: layer from the pictures' vectors to those of the words, trained in place.
+        checkpoint: file from which a killed training goes on after its last finished epoch; None for none.
+    """
+
+    to_words: nn.Linear
+    checkpoint: Path | None = None
+
+    def save(
+        self,
+        learned: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schedule: torch.optim.lr_scheduler.LambdaLR,
+        generator: torch.Generator,
+        losses: list[float],
+    ) -> None:
+        """Write the checkpoint beside the old one, then put it in its place."""
+        if self.checkpoint is not None:
+            parts = {"learned": learned, "optimizer": optimizer, "schedule": schedule}
+            state = {name: part.state_dict() for name, part in parts.items()}
+            state |= {"generator": generator.get_state(), "losses": losses}
+            self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+            part = self.checkpoint.with_suffix(".part")
+            torch.save(state, part)
+            part.replace(self.checkpoint)
+
+    def resume(
+        self,
+        learned: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schedule: torch.optim.lr_scheduler.LambdaLR,
+        generator: torch.Generator,
+    ) -> list[float]:
+        """Load the checkpoint, if there is one, and return the losses of its epochs."""
+        if self.checkpoint is None or not self.checkpoint.exists():
+            return []
+        state = torch.load(self.checkpoint, weights_only=True)
+        learned.load_state_dict(state["learned"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        generator.set_state(state["generator"])
+        return list(state["losses"])
+
+
 def train_pictures(
     network: ImageEncoder,
     pixels: NDArray[np.uint8],
     captions: NDArray[np.float32],
     recipe: PictureRecipe,
     tick: Callable[[float], None],
-    to_words: nn.Linear | None = None,
+    kept: Kept | None = None,
 ) -> list[float]:
     """Train in place, by symmetric InfoNCE with a learned temperature (Radford et al., 2021).
 
@@ -74,26 +123,26 @@ def train_pictures(
         captions: float32 [n, text_width], vectors of the words for each picture.
         recipe: how.
         tick: called after each step with its loss.
-        to_words: layer from the pictures' vectors to those of the words, for who wants to keep it; a new one by default.
+        kept: what is wanted besides the network; nothing by default.
 
     Returns:
         Mean loss of each epoch.
     """
     generator = torch.Generator().manual_seed(17)
-    to_words = to_words if to_words is not None else nn.Linear(network.width, captions.shape[1])
+    kept = kept or Kept(nn.Linear(network.width, captions.shape[1]))
     temperature = nn.Parameter(torch.tensor(math.log(14.0)))
-    parameters = [*network.parameters(), *to_words.parameters(), temperature]
-    optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    learned = nn.ModuleList([network, kept.to_words, nn.ParameterList([temperature])])
+    optimizer = torch.optim.AdamW(learned.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     pictures, words = torch.from_numpy(pixels), functional.normalize(torch.from_numpy(captions - captions.mean(0)), dim=-1)
     schedule = cosine_schedule(optimizer, recipe.epochs * (len(pixels) // recipe.batch), recipe.warm_up)
+    losses = kept.resume(learned, optimizer, schedule, generator)
     network.train()
-    losses = []
-    for _ in range(recipe.epochs):
+    for _ in range(len(losses), recipe.epochs):
         order = torch.randperm(len(pictures), generator=generator)
         total, steps = 0.0, len(pictures) // recipe.batch
         for step in range(steps):
             rows = order[step * recipe.batch : (step + 1) * recipe.batch]
-            seen = functional.normalize(to_words(network(augment(pictures[rows], generator))), dim=-1)
+            seen = functional.normalize(kept.to_words(network(augment(pictures[rows], generator))), dim=-1)
             same = words[rows] @ words[rows].T > 0.999  # several products have the same words: all of them are right
             logits = temperature.exp().clamp_max(50.0) * seen @ words[rows].T
             wanted = same.to(torch.float32) / same.sum(-1, keepdim=True)
@@ -102,6 +151,7 @@ def train_pictures(
             total += value
             tick(value)
         losses.append(total / steps)
+        kept.save(learned, optimizer, schedule, generator, losses)
     network.eval()
     return losses
 

@@ -49,7 +49,9 @@ def tower(products: Products, titles: Tensor, folder: Path, recipe: TowerRecipe,
             return network, json.loads(figures.read_text(encoding="utf-8"))
     parts = {name: products.part(name) for name in PARTS}
     began = time.perf_counter()
-    network, found = train_tower(products.pixels, titles, parts, recipe, lambda share: tick("picture tower", share, ""))
+    network, found = train_tower(
+        products.pixels, titles, parts, recipe, lambda share: tick("picture tower", share, ""), folder / "resume.pt"
+    )
     found["minutes"] = round((time.perf_counter() - began) / 60, 2)
     save(network, folder)
     figures.write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")

@@ -28,7 +28,7 @@ from fusion.image import ImageEncoder
 from fusion.text import TextEncoder, encode_texts, load_tokenizer
 from fusion.vision import WEIGHTS
 from streams.pictures import PictureLoader, PictureRefused, PictureUnavailable
-from training.demo_pictures import PictureRecipe, encode_pictures, train_pictures
+from training.demo_pictures import Kept, PictureRecipe, encode_pictures, train_pictures
 from training.finetune.data import photos, read_records
 from training.fusion.heads import found
 
@@ -39,13 +39,18 @@ Tick = Callable[[float], None]
 class TowerRecipe:
     """Sizes of the network and its training."""
 
-    sizes: FusionConfig = field(default_factory=lambda: FusionConfig(image_channels=32, image_width=192))
-    pictures: PictureRecipe = field(default_factory=PictureRecipe)
+    sizes: FusionConfig = field(default_factory=FusionConfig)
+    pictures: PictureRecipe = field(default_factory=lambda: PictureRecipe(epochs=10))
     seed: int = 0
 
 
 def train_tower(
-    pixels: NDArray[np.uint8], titles: Tensor, parts: dict[str, NDArray[np.int64]], recipe: TowerRecipe, tick: Tick
+    pixels: NDArray[np.uint8],
+    titles: Tensor,
+    parts: dict[str, NDArray[np.int64]],
+    recipe: TowerRecipe,
+    tick: Tick,
+    checkpoint: Path | None = None,
 ) -> tuple[ImageEncoder, dict[str, Any]]:
     """Train on the train part.
 
@@ -55,6 +60,7 @@ def train_tower(
         parts: rows of `train` and `test`.
         recipe: how.
         tick: told the share that is done.
+        checkpoint: file from which a killed training of the same pictures and recipe goes on.
 
     Returns:
         The network, whose vectors of the training photos have mean 0 and spread 1, and its measures on the test part before
@@ -72,7 +78,7 @@ def train_tower(
         done += 1
         tick(min(1.0, done / max(steps, 1)))
 
-    losses = train_pictures(network, pixels[train], titles[train].numpy(), recipe.pictures, advance, to_words)
+    losses = train_pictures(network, pixels[train], titles[train].numpy(), recipe.pictures, advance, Kept(to_words, checkpoint))
     after = _judge(network, to_words, pixels[test], titles[test], titles[train].mean(0))
     network.standardise(encode_pictures(network, pixels[train]))
     return network, {"before": before, "after": after, "losses": losses, "photos": len(train), "tested on": len(test)}

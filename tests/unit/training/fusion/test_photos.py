@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,17 @@ def test_both_must_beat_the_better_one_alone() -> None:
     }
 
 
-def test_the_picture_tower_learns_from_titles_and_its_folder_is_a_name(tmp_path: Path) -> None:
+def stop_at(share: float) -> Callable[[float], None]:
+    """A tick that ends the training at some share of it."""
+
+    def tick(done: float) -> None:
+        if done > share:
+            raise KeyboardInterrupt
+
+    return tick
+
+
+def test_the_picture_tower_learns_from_titles_goes_on_after_a_kill_and_its_folder_is_a_name(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     colour = rng.integers(0, 8, 256)
     palette = rng.integers(0, 256, (8, 3))
@@ -107,7 +118,10 @@ def test_the_picture_tower_learns_from_titles_and_its_folder_is_a_name(tmp_path:
     sizes = FusionConfig(image_size=16, image_channels=8, image_width=16)
     recipe = TowerRecipe(sizes, PictureRecipe(epochs=6, batch=32, learning_rate=5e-3))
     parts = {"train": np.arange(192), "test": np.arange(192, 256)}
-    network, figures = train_tower(pixels, titles, parts, recipe, lambda _: None)
+    with pytest.raises(KeyboardInterrupt):
+        train_tower(pixels, titles, parts, recipe, stop_at(0.6), tmp_path / "resume.pt")
+    network, figures = train_tower(pixels, titles, parts, recipe, lambda _: None, tmp_path / "resume.pt")
+    assert len(figures["losses"]) == 6
     before, after = figures["before"]["title → image"]["MRR"], figures["after"]["title → image"]["MRR"]
     assert after > 1.5 * before
     save(network, tmp_path / "tower")
