@@ -81,9 +81,13 @@ class Kept:
     ) -> None:
         """Write the checkpoint beside the old one, then put it in its place."""
         if self.checkpoint is not None:
-            parts = {"learned": learned, "optimizer": optimizer, "schedule": schedule}
-            state = {name: part.state_dict() for name, part in parts.items()}
-            state |= {"generator": generator.get_state(), "losses": losses}
+            state = {
+                "learned": learned.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "schedule": schedule.state_dict(),
+                "generator": generator.get_state(),
+                "losses": losses,
+            }
             self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
             part = self.checkpoint.with_suffix(".part")
             torch.save(state, part)
