@@ -86,16 +86,16 @@ def chance_clicks(log: Log, learned: Learned, step: Step, seed: int = 0) -> list
     return rows
 
 
-def bots(log: Log, clean: Learned, epochs: int, step: Step, seed: int = 0) -> dict[str, object]:
+def bots(log: Log, clean: Learned, epochs: int, step: Step, shares: Sequence[float] = (0.01, 0.05, 0.10)) -> dict[str, object]:
     """Figures by share of bot sessions in the log, unfiltered and filtered; half of the bots crawl, half boost an item."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     counts = np.bincount(np.concatenate(log.sessions), minlength=log.items)
     boosted, victims = int(np.argsort(counts, kind="stable")[log.items // 4]), np.argsort(-counts)[:20].tolist()
     step("bots: none")
     filtered = BotFilter.learn(log.sessions)
     people = len(filtered.without_bots(log.sessions)) / len(log.sessions)
     rows: list[dict[str, object]] = [_figures(0.0, "", clean, log, boosted)]
-    for share in (0.01, 0.05, 0.10):
+    for share in shares:
         count = max(2, round(share / (1 - share) * len(log.sessions)))
         made = crawlers(count // 2, log.items, rng) + boosters(count - count // 2, victims, boosted, rng)
         sessions, label = mixed_in(log.sessions, made, rng)
@@ -104,7 +104,7 @@ def bots(log: Log, clean: Learned, epochs: int, step: Step, seed: int = 0) -> di
         caught = float(flagged[label == 1].mean())
         for name, taught in (("", sessions), ("filtered", believed.without_bots(sessions))):
             step(f"bots: {share:.0%} {name}")
-            row = _figures(share, name, Learned.from_sessions(taught, log.items, epochs, seed), log, boosted)
+            row = _figures(share, name, Learned.from_sessions(taught, log.items, epochs, 0), log, boosted)
             rows.append(row | {"bots_caught": caught, "people_lost": float(flagged[label == 0].mean())})
     return {"boosted_item_clicks": int(counts[boosted]), "people_kept_without_bots": people, "rows": rows}
 

@@ -140,7 +140,7 @@ def test_chance_clicks_cost_quality_and_bots_push_their_item_until_they_are_filt
     rows = chance_clicks(log, clean, lambda _: None)
     first = [row["models"]["session neighbours"]["mrr@20"] for row in rows]  # type: ignore[index]
     assert first[0] > first[-1] + 0.05
-    found = bots(log, clean, 1, lambda _: None)
+    found = bots(log, clean, 1, lambda _: None, shares=(0.10,))
     by_case = {(row["share"], row["filter"]): row["boosted_shown"]["item-KNN"] for row in found["rows"]}  # type: ignore[attr-defined]
     assert by_case[0.10, ""] > by_case[0.0, ""] + 0.1
     assert abs(by_case[0.10, "filtered"] - by_case[0.0, ""]) < 0.02
