@@ -7,6 +7,7 @@ that what was given has been learned or stored, so that a restart goes on behind
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +28,7 @@ GROUP = "vitrine-learner"
 LEARNED = frozenset({"view_item", "select_item"})
 """Events whose item was looked at: what the encoder guesses."""
 BATCH = 1000
+JOIN_SECONDS = 30.0
 
 
 class Click(NamedTuple):
@@ -109,7 +111,7 @@ class KafkaLog:
         """Connect.
 
         Raises:
-            BrokerUnavailable: if no broker answers.
+            BrokerUnavailable: if no broker answers, or the group gives this learner no partition.
         """
         try:
             self._consumer = KafkaConsumer(
@@ -120,7 +122,11 @@ class KafkaLog:
                 enable_auto_commit=False,
                 bootstrap_timeout_ms=5_000,
             )
+            deadline = time.monotonic() + JOIN_SECONDS
             while not self._consumer.assignment():
+                if time.monotonic() > deadline:
+                    message = f"the group {self._group} gave no partition of {EVENTS} within {JOIN_SECONDS:.0f} s"
+                    raise BrokerUnavailable(message)
                 self._consumer.poll(timeout_ms=100, max_records=1, update_offsets=False)
             self._ends = self._consumer.end_offsets(list(self._consumer.assignment()))
         except KafkaError as error:
