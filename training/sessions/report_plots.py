@@ -17,7 +17,7 @@ _AXES = {
     "clicks": "clicks of the target in training",
     "position": "target's last place, clicks before the end",
 }
-_STYLE = {"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9, "svg.hashsalt": "vitrine"}
+_STYLE: dict[Any, Any] = {"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9, "svg.hashsalt": "vitrine"}
 
 
 def _svg(figure: Any) -> str:
