@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -69,18 +70,25 @@ class Views:
 
 
 def look(products: Products, network: ImageEncoder, cache: Path, tick: Tick) -> Views:
-    """Encode titles and photos and their second views; one view more than there are trains nobody: it is what is judged."""
+    """Encode titles and photos and their other views, the first of which is judged and teaches nothing; from the cache."""
 
     def say(lines: Sequence[str], stage: str) -> Tensor:
         return texts(lines, cache, tick=lambda share: tick(stage, share, ""))
 
     title = say(products.bare, "titles")
     partial = tuple(say(lines, "halves of titles") for lines in products.partial)
+    photo = encode_pictures(network, products.pixels[:1])
+    stamp = zlib.crc32(photo.numpy().tobytes(), zlib.crc32("\n".join(products.ids).encode()))
     seen = []
-    for view in range(VIEWS + 1):
-        seen.append(encode_pictures(network, crops(products.pixels, 100 + view)))
-        tick("views of photos", (view + 1) / (VIEWS + 1), "")
-    return Views(title, encode_pictures(network, products.pixels), partial, tuple(seen))
+    for view in range(VIEWS + 2):
+        file = cache / f"views-{stamp:08x}-{view}.npy"
+        if not file.exists():
+            pixels = products.pixels if view > VIEWS else crops(products.pixels, 100 + view)
+            np.save(file.with_suffix(".part.npy"), encode_pictures(network, pixels).numpy(), allow_pickle=False)
+            file.with_suffix(".part.npy").replace(file)
+        seen.append(torch.from_numpy(np.load(file, allow_pickle=False)))
+        tick("views of photos", (view + 1) / (VIEWS + 2), "")
+    return Views(title, seen[-1], partial, tuple(seen[:-1]))
 
 
 def compare(products: Products, views: Views, recipe: HeadRecipe, seeds: int = SEEDS, tick: Tick = silent) -> Figures:

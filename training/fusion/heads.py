@@ -30,10 +30,10 @@ EVIDENCE = {"text": (1.0, 0.0, 0.0), "image": (0.0, 1.0, 0.0), "text+image": (1.
 class HeadRecipe:
     """How a head is trained; the epoch that is best on the validation part is kept."""
 
-    dim: int = 128
-    epochs: int = 14
-    batch: int = 256
-    learning_rate: float = 2e-3
+    dim: int = 96
+    epochs: int = 10
+    batch: int = 512
+    learning_rate: float = 4e-3
     weight_decay: float = 0.02
     modality_dropout: float = 0.15
     clip: float = 5.0
