@@ -11,7 +11,7 @@ from kafka.errors import KafkaError
 from kafka.partitioner import murmur2
 
 from contracts.errors import BrokerUnavailable
-from contracts.kafka_client import kafka_python_options
+from contracts.kafka_client import kafka_python_options, why_not
 from contracts.settings import KafkaSettings
 
 CONNECT_MS = 5_000
@@ -60,7 +60,7 @@ class TopicReader:
             for place in self.places:
                 self._consumer.position(place)  # asks the broker now, not at the first poll
         except KafkaError as error:
-            message = f"no broker answers at {self._settings.bootstrap_servers}: {error}"
+            message = why_not(self._settings, error)
             raise BrokerUnavailable(message) from error
         return self
 

@@ -45,6 +45,21 @@ def ssl_context(settings: KafkaSettings) -> ssl.SSLContext | None:
         raise ConfigurationError(message) from error
 
 
+def why_not(settings: KafkaSettings, error: Exception) -> str:
+    """In words why the broker could not be used: it does not allow this to us, or it does not answer us.
+
+    Args:
+        settings: how it was tried.
+        error: of any client library.
+    """
+    name = type(error).__name__
+    if "Authorization" in name:
+        who = settings.sasl_username or "a client that does not say who it is"
+        return f"the broker at {settings.bootstrap_servers} does not allow this to {who}: {error}"
+    how = settings.security_protocol + (f" as {settings.sasl_username}" if settings.sasl_username else "")
+    return f"no broker answers at {settings.bootstrap_servers} over {how}: {error}"
+
+
 def _options(settings: KafkaSettings) -> dict[str, Any]:
     options: dict[str, Any] = {
         "bootstrap_servers": servers(settings),

@@ -16,7 +16,7 @@ from kafka.errors import KafkaError
 from contracts.catalog import CatalogItem, encode
 from contracts.errors import BrokerUnavailable
 from contracts.events import Event, encode_event
-from contracts.kafka_client import kafka_python_options
+from contracts.kafka_client import kafka_python_options, why_not
 from contracts.keys import message_key
 from contracts.settings import KafkaSettings
 from contracts.topics import CATALOG, ERASURES, EVENTS
@@ -86,7 +86,7 @@ class Publisher:
                 bootstrap_timeout_ms=_CONNECT_MS,
             )
         except KafkaError as error:
-            message = f"no broker answers at {self._settings.bootstrap_servers}: {error}"
+            message = why_not(self._settings, error)
             raise BrokerUnavailable(message) from error
         return self
 
