@@ -80,7 +80,7 @@ def grants(settings: Settings) -> frozenset[Grant]:
         Role.CATALOG: {"READ": (CATALOG, MODELS), "WRITE": (ITEM_EMBEDDINGS, DEAD_LETTERS)},
         Role.RANKER: {"READ": (ITEM_EMBEDDINGS, SESSIONS)},
         Role.GATEWAY: {
-            "READ": (PAGES, CATALOG, ITEM_EMBEDDINGS, DEAD_LETTERS, ERASURE_RECEIPTS),
+            "READ": (PAGES, CATALOG, ITEM_EMBEDDINGS, DEAD_LETTERS),
             "WRITE": (EVENTS, CATALOG, ERASURES),
         },
         Role.PRODUCER: {"WRITE": (EVENTS, CATALOG)},

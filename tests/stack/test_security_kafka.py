@@ -208,6 +208,7 @@ FORBIDDEN: tuple[tuple[Role, Callable[[Settings, Role, str], None], str], ...] =
     (Role.RANKER, read, PAGES),
     *((Role.RANKER, write, topic.name) for topic in TOPICS),
     (Role.GATEWAY, read, EVENTS),
+    (Role.GATEWAY, read, ERASURES),
     (Role.GATEWAY, read, "vitrine-worker-sessions-changelog"),
     (Role.GATEWAY, write, PAGES),
     (Role.GATEWAY, write, ITEM_EMBEDDINGS),
