@@ -77,7 +77,7 @@ def ranking(items: int, sessions: list[Ints], rng: np.random.Generator) -> tuple
     learned = Learned(most=len(sessions))
     learned.seed(keys, np.concatenate(sessions), np.array([len(session) for session in sessions], np.int64))
     learning = Learning()
-    learning.put(tenant, learned)
+    learning.bring(tenant, lambda: learned)
     size = len(FEATURES)
     shapes = {"mean": (size,), "hidden": (32, size), "hidden_bias": (32,), "out": (32,), "line": (size,)}
     arrays = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -59,13 +59,16 @@ class Learning:
         self.version = 0
         self._rules = rules or LearningRules()
         self._shops: dict[int, Learned] = {}
+        self._brought: dict[int, Callable[[], Learned]] = {}
 
     def new_shop(self) -> Learned:
         """One that knows nothing, by the rules."""
         return Learned(self._rules.neighbours, self._rules.windows, self._rules.most)
 
-    def put(self, tenant: int, learned: Learned) -> None:
-        """What was learned of a shop before, from its training log; `tenant` is a tenant key."""
+    def bring(self, tenant: int, make: Callable[[], Learned]) -> None:
+        """Begin with what a shop's training log taught; `tenant` is a tenant key."""
+        self._brought[tenant] = make
+        learned = make()
         with self.lock:
             self._shops[tenant] = learned
 
@@ -93,9 +96,10 @@ class Learning:
         found.upsert(lesson.key, lesson.session.items, lesson.session.touched)
 
     def clear(self) -> None:
-        """Forget what the stream taught; what came with the model is forgotten too."""
+        """Forget what the stream taught, and begin again with what came with the model."""
+        shops = {tenant: make() for tenant, make in self._brought.items()}
         with self.lock:
-            self._shops.clear()
+            self._shops = shops
             self.version = 0
 
     def of(self, tenant: int) -> Learned | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ class PageRanker:
         if brought is None:
             return cls(items, folder, Learning(LearningRules(most=most_sessions)))
         learning = Learning(LearningRules(brought.neighbours, brought.windows, most_sessions))
-        learning.put(tenant_key(brought.tenant), brought.learned(most_sessions))
+        learning.bring(tenant_key(brought.tenant), partial(brought.learned, most_sessions))
         return cls(items, folder, learning, brought.blend)
 
     @property

@@ -13,6 +13,7 @@ const STAGES = [
   ["rules", "rules: stock, cart, variety", (l) => l.rules],
 ];
 const MODALITIES = ["text", "image", "behaviour"];
+const VOICES = { encoder: "taste of this visit", neighbours: "similar visits", trend: "what is touched now", visit: "seen in this visit" };
 const ms = (value) => `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;
 
 export async function explain(body, visitor, page, clickToPixels) {
@@ -50,10 +51,18 @@ function reasons(grid, found) {
       make("div", { class: "name" }, make("span", {}, found.get(each.item_id)?.title ?? each.item_id),
         make("span", { class: "muted" }, each.reason[0])),
       make("div", { class: "shares", role: "img", "aria-label": words }, ...MODALITIES.map((name, index) => part(`s-${name}`, shares[index]))),
+      spoken(each),
     );
   });
   const keys = MODALITIES.map((name) => make("span", { class: `k-${name}` }, name));
   return make("section", {}, make("h3", {}, "Why these products"), make("div", { class: "keys" }, ...keys), make("ul", { class: "whylist" }, ...rows));
+}
+
+/** Whose word put the product there, where several had a say. */
+function spoken(item) {
+  const said = Object.entries(item.voices ?? {}).filter(([, share]) => share >= 0.05).sort((one, other) => other[1] - one[1]);
+  const words = said.map(([name, share]) => `${VOICES[name]} ${Math.round(share * 100)} %`);
+  return words.length ? make("div", { class: "muted" }, words.join(", ")) : null;
 }
 
 async function memory(visitor, page) {

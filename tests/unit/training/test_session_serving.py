@@ -15,9 +15,9 @@ from fusion.blend import FEATURES, Blend
 from fusion.blend_features import blend_features
 from fusion.features import ItemFacts
 from training.sessions.blending import Sources, candidates
-from training.sessions.data import Dataset, pad
+from training.sessions.data import Dataset, pad, prefixes_of
 from training.sessions.encoder import EncoderRecipe, SessionModel
-from training.sessions.serving import served
+from training.sessions.serving import serve, served
 from triton_models.export import GRAPHS, write_graph
 from triton_models.items import ItemRow
 from triton_models.servable_ranker import PageRanker
@@ -92,3 +92,24 @@ def test_the_served_scores_are_those_of_the_benchmark_after_every_prefix(
         wanted = {int(item): float(score) for item, score in zip(offline.items[row], theirs, strict=True) if item >= 0}
         assert ours.keys() == wanted.keys() == set(range(ITEMS))
         np.testing.assert_allclose([ours[item] for item in wanted], list(wanted.values()), atol=1e-5, rtol=1e-5)
+
+
+def test_a_finished_training_becomes_an_artefact_that_loads_again_with_a_new_number_each_time(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    sessions = [rng.integers(0, 20, 4) for _ in range(40)]
+    queries = prefixes_of(sessions[-8:])
+    data = Dataset("log", np.arange(20), sessions[:-8], sessions, queries, queries, mask_seen=False)
+    recipe = EncoderRecipe(dim=16)
+    training = tmp_path / "training"
+    training.mkdir()
+    for name in ("fit.pt", "final.pt"):
+        torch.save(SessionModel(20, recipe).state_dict(), training / name)
+    out = tmp_path / "my-shop"
+    first, second = (serve(data, training, recipe, SHOP, out) for _ in range(2))
+    assert (first["version"], second["version"]) == (1, 2)
+    loaded = artefacts.load(out)
+    assert loaded.blend is not None
+    assert loaded.blend.tenant == SHOP
+    learned = loaded.blend.learned(most=30)
+    assert (len(learned), learned.items) == (30, 20)
+    np.testing.assert_allclose(np.linalg.norm(loaded.vectors, axis=1), 1.0, rtol=1e-5)

@@ -143,6 +143,10 @@ def test_what_the_log_taught_is_learned_on_from_the_stream(blended: PageRanker) 
     blended.learning.apply([lesson(n, NEAR_X[5], NEAR_Y[8], key=f"s{n}") for n in range(20)])
     keys = answered(blended.rank(request(events=[NEAR_X[5]])))
     assert keys.index(NEAR_Y[8]) < keys.index(NEAR_Y[5])
+    blended.learning.clear()  # the topic was made anew
+    again = answered(blended.rank(request(events=[NEAR_X[5]])))
+    assert again.index(NEAR_Y[5]) < again.index(NEAR_Y[8])
+    assert blended.learning.version == 0
 
 
 def test_with_a_blend_too_a_row_never_depends_on_its_batch_bit_for_bit(tmp_path: Path) -> None:
