@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import httpx
 
+from contracts.errors import ConfigurationError
 from contracts.settings import ROOT, GatewaySettings, Settings, resolve
 from stack import broker, scrape, triton
 from stack.addresses import Address, free_port, parse_address, require_free
@@ -136,7 +137,13 @@ class Planner:
         if _TRITON in rankers.rollout.slots:
             self._reserved += [*server.addresses(), (model, MODEL_SETTING)]
         self._addresses |= {"triton_metrics": str(server.metrics), "model_metrics": str(model)}
-        self._services += [rankers.service(slot, version) for slot, version in rankers.rollout.slots.items()]
+        for slot, version in rankers.rollout.slots.items():
+            try:
+                self._services.append(rankers.service(slot, version))
+            except ConfigurationError as error:
+                if slot == rankers.rollout.live:
+                    raise
+                self._notes.append(f"model version {version} does not run: {error}")
         self._targets |= rankers.targets()
 
     def _add_workers(self) -> None:

@@ -146,7 +146,7 @@ class Rankers:
 def routes_of(rollout: Rollout, addresses: Mapping[str, str]) -> Routes:
     """The record that tells the workers of a rollout."""
     shadow = None
-    if rollout.shadow is not None:
+    if rollout.shadow is not None and rollout.shadow in addresses:  # not there: its files went away while the stack was down
         shadow = Endpoint(rollout.slots[rollout.shadow], addresses[rollout.shadow])
     live = Endpoint(rollout.live_version, addresses[rollout.live])
     return Routes(rollout.serial, live, shadow, rollout.share)

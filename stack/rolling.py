@@ -6,7 +6,6 @@ import asyncio
 import logging
 from typing import Protocol
 
-from contracts.errors import ConfigurationError, DependencyError
 from contracts.settings import Settings
 from stack.keeper import Keeper, Service
 from stack.principals import Role
@@ -59,8 +58,8 @@ class Rolling:
         while True:
             try:
                 await self._carry_out(await asyncio.to_thread(self._rankers.file.read))
-            except (ConfigurationError, DependencyError) as error:
-                log.warning("the rollout cannot be carried out yet", extra={"reason": str(error)})
+            except Exception as error:  # noqa: BLE001 - whatever it is, the live model answers on and this is tried again
+                log.warning("the rollout cannot be carried out yet", extra={"reason": f"{type(error).__name__}: {error}"})
                 await asyncio.sleep(_RETRY_SECONDS)
             await asyncio.sleep(_LOOK_SECONDS)
 

@@ -1,5 +1,6 @@
 """The rollout's transitions, its file, the addresses that workers are told, and who is watched how closely."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -8,9 +9,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 from contracts.errors import ConfigurationError
+from contracts.releases import releases_folder
+from contracts.settings import Settings
+from stack.environment import overridden
+from stack.plan import Plan, Planner
 from stack.priority import LOW, make_normal, may_raise
 from stack.process import Child
 from stack.rankers import routes_of
@@ -92,6 +98,21 @@ def test_workers_are_told_who_answers_and_who_is_only_asked() -> None:
     assert (tried.shadow.version, tried.shadow.address, tried.shadow_share) == (2, "127.0.0.1:40001", 0.1)
     live = routes_of(flipped(BOTH, 2), addresses)
     assert (live.live.version, live.live.address, live.shadow) == (2, "127.0.0.1:40001", None)
+
+
+def test_a_candidate_whose_files_went_away_does_not_keep_the_stack_from_starting(tmp_path: Path) -> None:
+    settings = overridden(Settings(), {"stack": {"var": tmp_path, "kafka": True, "prometheus": False}})
+
+    async def plan() -> Plan:
+        async with httpx.AsyncClient() as web:
+            return Planner(settings, web).plan()
+
+    RolloutFile(releases_folder(settings), 1).change(lambda rollout: shadowed(started(rollout, 9), 9, 0.1))
+    planned = asyncio.run(plan())
+    assert [service.name for service in planned.services if service.name in SLOTS] == ["triton"]
+    assert any(note.startswith("model version 9 does not run: version 9 is not published") for note in planned.notes)
+    assert planned.rankers is not None
+    assert routes_of(planned.rankers.rollout, planned.rankers.addresses()).shadow is None
 
 
 @pytest.mark.skipif(not may_raise(), reason="this user may not raise a priority that was lowered")
