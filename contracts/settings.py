@@ -95,7 +95,7 @@ class PageSettings(Part):
     diversity: float = Field(0.35, ge=0, le=1)
     """0 keeps the ranker's order; 1 lets no category follow itself while others are left."""
     exposure: float = Field(0.0, ge=0, le=1)
-    """0 is off; at 1 a rarely seen product of a rarely seen seller may move up by twice as many places as the page has."""
+    """0 is off; at 0.5 seldom seen products and sellers move up to half their place at most, at 1 to the first."""
     expire_seconds: float = Field(300.0, gt=0)
     signing_secret: SecretStr = SecretStr("vitrine-demo-secret")
     signing_secret_file: Path | None = None

@@ -30,7 +30,6 @@ from streams.ranking import Encoder, is_current, request
 from streams.sessions import SessionState, encoded, excluded
 
 POOL = 3  # candidates per slot that the rules choose from
-REACH = 2  # pages' worth of places that the exposure rule moves a candidate at most
 _ENCODER_CHANGES = 3  # times that one batch is sent anew because another encoder answered
 _TRACE_HEADERS = ("traceparent", "tracestate")
 
@@ -179,7 +178,7 @@ class Refresher:
         found = showable(self.view, answer.items[row].tolist(), hidden, visit.incoming.timestamp, POOL * size)
         if self.page.exposure:
             rare = rarity([card.popularity for _, card in found], [card.seller for _, card in found])
-            found = [found[place] for place in lifted(rare, self.page.exposure, REACH * size)]
+            found = [found[place] for place in lifted(rare, self.page.exposure)]
         # Items of a category page share their department, so only the full path can mix them.
         categories = [card.category for _, card in found]
         scores = answer.scores[row, [position for position, _ in found]].tolist()

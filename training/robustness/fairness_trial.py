@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.exposure import lifted, rarity
-from streams.refresh import POOL, REACH
+from streams.refresh import POOL
 from training.demo_pages import PLACES
 from training.robustness.exposure import by_group, deciles, exposure, gini
 from training.robustness.served_shop import Asked, Served
 
 Ints = NDArray[np.int64]
-STRENGTHS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
+STRENGTHS = (0.0, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0)
 
 
 def reordered(pages: Ints, popularity: NDArray[np.float32], sellers: list[str], strength: float) -> Ints:
@@ -24,7 +24,7 @@ def reordered(pages: Ints, popularity: NDArray[np.float32], sellers: list[str], 
     for row, pool in enumerate(pages):
         items = pool[pool >= 0]
         rare = rarity(popularity[items].tolist(), [sellers[item] for item in items])
-        result[row] = items[lifted(rare, strength, REACH * PLACES)[:PLACES]]
+        result[row] = items[lifted(rare, strength)[:PLACES]]
     return result
 
 
