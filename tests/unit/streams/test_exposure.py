@@ -90,7 +90,7 @@ def page(exposure: float, known: dict[str, tuple[int, str]]) -> list[str]:
 
 def test_the_setting_lets_a_small_seller_s_product_pass_a_famous_one_and_off_changes_nothing() -> None:
     plain = page(0.0, {})
-    known = {item: (0, "Acme") for item in plain[3:12]} | {plain[0]: (5000, "Acme"), plain[1]: (0, "Birk")}
+    known = dict.fromkeys(plain[3:12], (0, "Acme")) | {plain[0]: (5000, "Acme"), plain[1]: (0, "Birk")}
     assert page(0.0, known) == plain
     changed = page(0.9, known)
     assert changed == page(0.9, known)
