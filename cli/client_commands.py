@@ -240,9 +240,10 @@ def erase(
     """Ask that everything kept of a visitor be removed: session, event ids, page, and what the ranker learned.
 
     The worker does it within seconds and writes a receipt without the visitor's id. Raw events and dead letters leave by
-    retention (7 and 28 days). --now waits for the receipt (a minute, or --wait) and does not wait for retention: the partition
-    of the visitor is cut after the visitor's last event, and older raw events of other visitors in it go too; other visitors'
-    dead letters stay. Needs the operator's rights. Prints the receipt as JSON; ends with 1 when it did not come in time.
+    retention (7 and 28 days). --now waits for the receipt (a minute, or --wait) and does not wait for retention: the visitor's
+    partition is cut up to the events that are done, and raw events of other visitors in it go too; other visitors' dead letters
+    stay. The broker drops whole segments: run it again an hour later, when the one that was being written has ended. Needs the
+    operator's rights. Prints the receipt as JSON; ends with 1 when it did not come in time.
     """
     from uuid import uuid4
 

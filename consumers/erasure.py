@@ -3,14 +3,14 @@
 Kafka cannot delete one record. Raw events and dead letters leave by retention, after 7 and 28 days, both within the month
 that the GDPR (art. 12(3)) allows. :func:`scrub` does not wait for it:
 
-- events: the visitor's partition is cut after the visitor's last event, as far as the receipt says that the workers are done.
-  What other visitors sent before that place leaves with it; sessions and pages do not need it, a retraining from raw events
-  would.
-- dead letters: those of others are copied behind the end of the partition first, then everything before is cut. A crash
-  between the two leaves some twice, with the same place of origin in their headers.
+- events: the visitor's partition is cut as far as the receipt says that the workers are done. What others sent there before
+  leaves with it; sessions and pages do not need it, a retraining from raw events would.
+- dead letters: those of others are copied behind the end of the visitor's partition, and of any other that names the visitor,
+  then everything before is cut. A crash between the two leaves some twice, with the same place of origin in their headers.
 - the request itself, whose key names the visitor, is covered by a tombstone.
 
-Bytes are gone from the disks when the broker drops the segments: after `segment.ms` and the next retention check.
+Kafka drops whole segments: the one that was being written at the time holds what came later too, and stays. A second erasure
+and cut after `segment.ms` take it along; nothing of the visitor can be read from the topic meanwhile.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Scrubbed:
 
     Attributes:
         events: records of the visitor in the events topic.
-        events_cut: all records that left with them.
-        letters: dead letters that hold the visitor's id.
+        events_cut: all records that were cut off, these included.
+        letters: dead letters that name the visitor.
         letters_copied: dead letters of others that were copied behind the cut.
     """
 
@@ -96,7 +96,7 @@ def scrub(
         tick("raw events")
         events, cut = _cut_events(settings, key, receipt)
         tick("dead letters")
-        letters, copied = _cut_letters(settings, key, mentions(visitor_id))
+        letters, copied = _cut_letters(settings, key, receipt, mentions(visitor_id))
         with _producer(settings) as producer:
             producer.send(settings.kafka.topic_prefix + ERASURES, None, key=key)
             producer.flush(timeout=10)
@@ -111,15 +111,15 @@ def _cut_events(settings: Settings, key: bytes, receipt: ErasureReceipt) -> tupl
         reader.rewind()
         place = reader.places[0]
         start = reader.consumer.position(place)
-        offsets = [r.offset for r in reader.until_now() if r.key == key and r.offset < receipt.done_before]
-    if not offsets:
-        return 0, 0
-    end = offsets[-1] + 1
-    _delete_before(settings, {place: end})
-    return len(offsets), end - start
+        theirs = sum(r.key == key and r.offset < receipt.done_before for r in reader.until_now())
+    if start < receipt.done_before:
+        _delete_before(settings, {place: receipt.done_before})
+    return theirs, max(0, receipt.done_before - start)
 
 
-def _cut_letters(settings: Settings, key: bytes, is_mentioned: Callable[[bytes], bool]) -> tuple[int, int]:
+def _cut_letters(
+    settings: Settings, key: bytes, receipt: ErasureReceipt, is_mentioned: Callable[[bytes], bool]
+) -> tuple[int, int]:
     removed = copied = 0
     with TopicReader(settings.kafka, DEAD_LETTERS) as reader, _producer(settings) as producer:
         reader.rewind()
@@ -127,16 +127,15 @@ def _cut_letters(settings: Settings, key: bytes, is_mentioned: Callable[[bytes],
         for record in reader.until_now():
             held[TopicPartition(record.topic, record.partition)].append(record)
         for place, records in held.items():
-            theirs = [r for r in records if not _is_of(r, key, is_mentioned)]
-            if len(theirs) == len(records):
+            others = [r for r in records if not _is_of(r, key, is_mentioned)]
+            if not records or (len(others) == len(records) and place.partition != receipt.partition):
                 continue
-            for r in theirs:
-                headers = list(r.headers)
-                producer.send(place.topic, r.value, r.key, headers, place.partition, r.timestamp)
+            for r in others:
+                producer.send(place.topic, r.value, r.key, list(r.headers), place.partition, r.timestamp)
             producer.flush(timeout=30)
             _delete_before(settings, {place: records[-1].offset + 1})
-            removed += len(records) - len(theirs)
-            copied += len(theirs)
+            removed += len(records) - len(others)
+            copied += len(others)
     return removed, copied
 
 

@@ -32,6 +32,7 @@ from nemesis.workload import Traffic
 
 LOGICAL_SECONDS, PHYSICAL_SECONDS = 60.0, 600.0
 _EVENTS = 20
+_ROLLED_SECONDS = 5.0
 _CHUNK = 1 << 22
 _SHM = Path("/dev/shm")  # noqa: S108 - searched, not written
 # Lab settings: segments of two seconds, tombstones kept for one. In production hours, see contracts/topics.py.
@@ -57,7 +58,7 @@ class Erased:
         found_after: the same at the end.
         scanned_files: files of the last search.
         scanned_megabytes: their size.
-        scrubbed: what `vitrine erase --now` took away.
+        scrubbed: what the first `vitrine erase --now` took away; a second follows when the segments have rolled.
         receipt: the worker's receipt.
     """
 
@@ -212,6 +213,9 @@ def erasure(lab: Lab, tell: Callable[[str], object] = lambda _: None) -> Erased:
         tell(f"forgotten after {logical:.1f} s, by receipt after {receipt_seconds:.1f} s")
         scrubbed = scrub(settings, visitor, receipt)
         tell(f"cut off: {scrubbed}")
+        time.sleep(_ROLLED_SECONDS)  # the segments that were being written have rolled: cut again, as an operator does
+        again = scrub(settings, visitor, _requested(settings, visitor))
+        tell(f"cut off: {again}")
         after = _searched_until_clean(roots, marker.encode(), began, tell)
         physical = time.monotonic() - began
     return Erased(
