@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from contracts.errors import ConfigurationError
+from contracts.tensors import EventKind
 from training.sessions.data import Dataset, Queries, pad, read_histories, read_sessions
-from training.sessions.encoder import EncoderRecipe, SessionModel, left_aligned
+from training.sessions.encoder import NEVER, EncoderRecipe, SessionModel, _SampledSoftmax, left_aligned
 from training.sessions.encoder_training import train_encoder
 from training.sessions.evaluate import run
 from training.sessions.metrics import ranks_of, summary
@@ -81,6 +84,59 @@ def test_scores_do_not_depend_on_the_batch_a_prefix_is_in() -> None:
     together = model.scores(pad([np.array([1, 2, 1]), np.array([4])], [0, 0]).items, model.unit_vectors())
     alone = model.scores(np.array([[4]]), model.unit_vectors())
     torch.testing.assert_close(together[1:], alone, atol=1e-5, rtol=0)
+
+
+def test_the_loss_in_one_buffer_is_plain_cross_entropy_with_its_gradients() -> None:
+    torch.manual_seed(0)
+    parts = [torch.randn(5, 3), torch.randn(5, 4), torch.randn(7, 4)]
+    correction, answer = torch.randn(7), torch.tensor([0, 2, 1, 0, 0])
+    barred = torch.tensor([[0, -1, 3], [-1, -1, -1], [6, 6, -1], [2, -1, -1], [-1, 5, 1]])
+
+    def plain(exact: torch.Tensor, query: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
+        mask = torch.zeros(5, 7)
+        for row, places in enumerate(barred.tolist()):
+            mask[row, [place for place in places if place >= 0]] = NEVER
+        return torch.nn.functional.cross_entropy(torch.cat((exact, query @ drawn.T - correction + mask), dim=1), answer)
+
+    results = []
+    for loss_of in (plain, lambda *given: _SampledSoftmax.apply(*given, correction, barred, answer)):
+        leaves = [part.clone().requires_grad_() for part in parts]
+        loss = loss_of(*leaves)
+        loss.backward()
+        results.append((loss.detach(), *(leaf.grad for leaf in leaves)))
+    torch.testing.assert_close(results[1], results[0], atol=1e-6, rtol=1e-5)
+
+
+def streamed_scores(model: SessionModel, clicks: list[int]) -> list[torch.Tensor]:
+    """Logits [n] after each click from a state that is carried and a ring of the newest items, as serving does it."""
+    encoder, vectors = model.encoder, model.unit_vectors()
+    state, ring, answers = encoder.initial_state(1), [], []
+    for item in clicks:
+        state = encoder.step(state, vectors[torch.tensor([item])], torch.tensor([int(EventKind.VIEW)]))
+        ring = [item, *ring][: encoder.config.ring]
+        empty = encoder.config.ring - len(ring)
+        mask = torch.tensor([[1.0] * len(ring) + [0.0] * empty])
+        query, pointer = encoder.query(state, vectors[torch.tensor([ring + [0] * empty])], mask)
+        logits = (query @ vectors.T)[0]
+        for place, held in enumerate(ring):
+            if held not in ring[:place]:
+                logits[held] += pointer[0, place]
+        answers.append(logits)
+    return answers
+
+
+@settings(max_examples=20, deadline=None)
+@given(clicks=st.lists(st.integers(0, 8), min_size=1, max_size=30), seed=st.integers(0, 2**16))
+def test_what_is_benchmarked_after_every_prefix_is_what_streams(clicks: list[int], seed: int) -> None:
+    torch.manual_seed(seed)
+    model = SessionModel(9, SMALL).eval()
+    with torch.no_grad():
+        for parameter in model.encoder.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+        prefixes = pad([np.array(clicks[:end]) for end in range(1, len(clicks) + 1)], [0] * len(clicks))
+        whole = model.scores(prefixes.items, model.unit_vectors())
+        streamed = torch.stack(streamed_scores(model, clicks))
+    torch.testing.assert_close(streamed / model.encoder.config.tau, whole / model.encoder.config.tau, atol=1e-5, rtol=0)
 
 
 def test_a_killed_training_goes_on_where_it_was(log: Dataset, tmp_path: Path) -> None:
