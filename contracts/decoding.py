@@ -26,7 +26,8 @@ MAX_DEPTH = 16
 _AT_PATH = re.compile(r"^(?P<message>.*?)(?: - at `(?P<path>[^`]+)`)?$", re.DOTALL)
 
 _BOUND = re.compile(r"^Expected `[^`]+` (?:>=|<=|>|<) ")
-_TEXT = re.compile(rb'"(?:\\.|[^"\\])*"')
+# A text that is not closed reaches to the end; so every quote is looked at once, whatever comes.
+_TEXT = re.compile(rb'"(?:\\.|[^"\\])*+(?:"|\\?\Z)', re.DOTALL)
 _NOT_FINITE = re.compile(rb"[:\[,]\s*[-+]?(?:NaN|Infinity|inf|nan)\b")
 
 
@@ -91,7 +92,7 @@ def decode(decoder: msgspec.json.Decoder[T], value: bytes | None) -> T:
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        if _NOT_FINITE.search(_TEXT.sub(b'""', value)):
+        if _NOT_FINITE.search(value) and _NOT_FINITE.search(_TEXT.sub(b'""', value)):
             message = f"the value holds NaN or an infinity, which JSON does not know: {error}"
             raise NotFinite(message) from error
         message = f"the value is not UTF-8 JSON: {error}"

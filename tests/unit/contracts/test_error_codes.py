@@ -57,3 +57,12 @@ def test_every_code_is_led_to() -> None:
 def test_what_is_just_within_the_limits_is_an_event() -> None:
     value = event_bytes("v", 1, NOW + FUTURE_LIMIT_MS, session_id="x" * 128, items=[{"item_id": "a"}] * 200)[1]
     assert read(Incoming(0, 0, KEY, value, NOW)).session_id == "x" * 128
+
+
+@pytest.mark.parametrize("end", [b"", b"\\", b'"', b"}"])
+def test_a_payload_of_nothing_but_quotes_is_refused_at_once(end: bytes) -> None:
+    """Where each of them was followed to the end of the payload, this took minutes."""
+    value = b'{"a":NaN,"' + b'\\"' * (MAX_MESSAGE_BYTES // 2 - 10) + end
+    with pytest.raises(ContractError) as caught:
+        read(Incoming(0, 0, KEY, value, NOW))
+    assert caught.value.code == "not_finite"
