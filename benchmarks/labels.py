@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +31,7 @@ from contracts.settings import ROOT, resolve
 from training.finetune.acquisition import Strategy, choose
 from training.finetune.data import Ints, Items, read
 from training.finetune.labels import Floats, classifier, features_of, self_trained
+from training.finetune.recipe import Towers
 from training.finetune.run import Bases
 
 RESULTS = Path(__file__).parent / "results"
@@ -37,6 +39,25 @@ PER_CLASS = (5, 10, 20)
 THRESHOLDS = (0.6, 0.8)
 STRATEGIES: tuple[Strategy, ...] = ("random", "entropy", "margin", "margin, diverse")
 _COLOURS = {"random": "#9aa5b1", "entropy": "#d9a441", "margin": "#3f7cac", "margin, diverse": "#c8443f"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured.
+
+    Attributes:
+        towers: what items are judged by.
+        limit: items whose labels may be uncovered.
+        seeds: draws of the first labels.
+        batch: labels asked for at once.
+        rounds: batches.
+    """
+
+    towers: Towers = "text"
+    limit: int = 1500
+    seeds: int = 5
+    batch: int = 40
+    rounds: int = 9
 
 
 def quality(judge: Any, features: Floats, items: Items) -> dict[str, float]:
@@ -66,19 +87,18 @@ def pseudo(features: Floats, items: Items, per_class: int, seed: int) -> dict[st
     return result
 
 
-def curve(features: Floats, items: Items, strategy: Strategy, seed: int, plan: tuple[int, int]) -> list[dict[str, float]]:
+def curve(features: Floats, items: Items, strategy: Strategy, seed: int, plan: Plan) -> list[dict[str, float]]:
     """Figures after each batch of labels that a strategy asks for; the first batch is drawn at random, alike for all."""
-    batch, rounds = plan
     rng, train = np.random.default_rng(seed), items.part("train")
-    given: Ints = rng.permutation(train)[:batch]
+    given: Ints = rng.permutation(train)[: plan.batch]
     points = []
-    for step in range(rounds):
+    for step in range(plan.rounds):
         judge = classifier().fit(features[given], items.labels[given])
         points.append({"labels": len(given)} | quality(judge, features, items))
-        if step + 1 < rounds:
+        if step + 1 < plan.rounds:
             left = np.setdiff1d(train, given)
             chances = judge.predict_proba(features[left])
-            given = np.concatenate((given, choose(features, chances, left, batch, strategy, rng)))
+            given = np.concatenate((given, choose(features, chances, left, plan.batch, strategy, rng)))
     return points
 
 
@@ -118,18 +138,20 @@ def draw(result: dict[str, Any], target: Path) -> None:
         for axis in (bars, lines):
             axis.set_ylabel("macro-F1, test part")
             axis.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(f"mean and standard deviation over {result['seeds']} seeds", fontsize=9)
+    plan, about = result["plan"], result["machine"]
+    words = f"items judged by {plan['towers']}; mean and standard deviation over {plan['seeds']} draws of the first labels"
+    figure.suptitle(f"{words}; {about['date'][:10]}, commit {about['commit']}", fontsize=9)
     figure.savefig(target, dpi=110)
     plt.close(figure)
 
 
-def measured(task: str, bases: Bases, limit: int, seeds: int, plan: tuple[int, int]) -> dict[str, Any]:
+def measured(task: str, bases: Bases, plan: Plan) -> dict[str, Any]:
     """Both instruments on one task."""
-    items = read(data_folder() / "fashion_products", task, bases.side, limit)
-    features = features_of(items, "both", bases, resolve(Path("var/finetune/features")))
-    few = {str(size): [pseudo(features, items, size, seed) for seed in range(seeds)] for size in PER_CLASS}
+    items = read(data_folder() / "fashion_products", task, bases.side if plan.towers != "text" else None, plan.limit)
+    features = features_of(items, plan.towers, bases, resolve(Path("var/finetune/features")))
+    few = {str(size): [pseudo(features, items, size, seed) for seed in range(plan.seeds)] for size in PER_CLASS}
     runs: dict[Strategy, list[list[dict[str, float]]]] = {
-        strategy: [curve(features, items, strategy, seed, plan) for seed in range(seeds)]
+        strategy: [curve(features, items, strategy, seed, plan) for seed in range(plan.seeds)]
         for strategy in track(STRATEGIES, f"{task}: strategies")
     }
     return {
@@ -146,23 +168,24 @@ def measured(task: str, bases: Bases, limit: int, seeds: int, plan: tuple[int, i
 
 def main(
     task: Annotated[list[str] | None, typer.Option(help="As in `vitrine finetune`; may be repeated.")] = None,
+    towers: Annotated[Towers, typer.Option(help="What items are judged by.")] = "text",
     limit: Annotated[int, typer.Option(min=100, help="Items whose labels may be uncovered.")] = 1500,
-    seeds: Annotated[int, typer.Option(min=2, help="Other first labels each.")] = 5,
-    batch: Annotated[int, typer.Option(min=1, help="Labels of a batch.")] = 40,
-    rounds: Annotated[int, typer.Option(min=2, help="Batches.")] = 9,
+    seeds: Annotated[int, typer.Option(min=2, help="Draws of the first labels.")] = 5,
+    rounds: Annotated[int, typer.Option(min=2, help="Batches of 40 labels.")] = 9,
     out: Annotated[Path, typer.Option(help="Result file; the picture lies beside it.")] = RESULTS / "labels.json",
 ) -> None:
-    """Judge items by frozen text and picture towers, a few minutes with one thread."""
+    """Judge items by frozen towers, some minutes with one thread."""
     console, folder = Console(), data_folder() / "fashion_products"
     if not folder.exists():
         console.print(f"skipped: {folder} is not there (SHARED_DATA names the folder of the data sets)", soft_wrap=True)
         return
     torch.set_num_threads(1)
     began, bases = time.process_time(), Bases("minilm", str(ROOT / "triton_models" / "artefacts" / "demo"))
-    tasks = {name: measured(name, bases, limit, seeds, (batch, rounds)) for name in task or ("base_colour", "article_type")}
+    plan = Plan(towers, limit, seeds, rounds=rounds)
+    tasks = {name: measured(name, bases, plan) for name in task or ("base_colour", "article_type")}
     minutes = (time.process_time() - began) / 60
     about = machine.describe() | {"threads": 1, "processor_minutes": round(minutes, 2)}
-    result = {"machine": about, "seeds": seeds, "batch": batch, "tasks": tasks}
+    result = {"machine": about, "plan": asdict(plan), "tasks": tasks}
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     draw(result, out.with_suffix(".png"))
