@@ -110,7 +110,8 @@ def test_the_loss_in_one_buffer_is_plain_cross_entropy_with_its_gradients() -> N
 def streamed_scores(model: SessionModel, clicks: list[int]) -> list[torch.Tensor]:
     """Logits [n] after each click from a state that is carried and a ring of the newest items, as serving does it."""
     encoder, vectors = model.encoder, model.unit_vectors()
-    state, ring, answers = encoder.initial_state(1), [], []
+    ring: list[int] = []
+    state, answers = encoder.initial_state(1), []
     for item in clicks:
         state = encoder.step(state, vectors[torch.tensor([item])], torch.tensor([int(EventKind.VIEW)]))
         ring = [item, *ring][: encoder.config.ring]
