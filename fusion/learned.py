@@ -69,7 +69,7 @@ class Learned:
         self.neighbours = SessionNeighbours(0, self.settings)
         self.counters = TrendCounters(0, self.windows)
         self._rows: dict[int, int] = {}
-        self._keys: Ints = np.zeros(0, np.int64)
+        self._keys: Ints = np.zeros(1, np.int64)  # by row, and 0 at the end for no row
         self._sessions: dict[bytes, _Session] = {}  # oldest first
         self._seeds = (0, 0)  # numbers of sessions without a key: the first that lives, the one after the last
         self._trend: Floats | None = None
@@ -99,7 +99,7 @@ class Learned:
             message = f"{self.items} items known, lengths add up to {int(lengths.sum())}; expected 0 and {len(items)}"
             raise ValueError(message)
         self._rows = {int(key): row for row, key in enumerate(keys.tolist())}
-        self._keys = keys.astype(np.int64)
+        self._keys = np.append(keys.astype(np.int64), 0)
         self.neighbours.grow(len(keys))
         self.neighbours.extend(items.astype(np.int64), lengths.astype(np.int64))
         if trend is None:
@@ -144,7 +144,7 @@ class Learned:
         new = [key for key in dict.fromkeys(keys) if key not in self._rows]
         if new:
             self._rows.update(zip(new, range(len(self._rows), len(self._rows) + len(new)), strict=True))
-            self._keys = np.concatenate((self._keys, np.array(new, np.int64)))
+            self._keys = np.concatenate((self._keys[:-1], np.array([*new, 0], np.int64)))
             self.neighbours.grow(len(self._rows))
             self.counters.grow(len(self._rows))
         return [self._rows[key] for key in keys]
@@ -189,8 +189,7 @@ class Learned:
         rows = self.rows(proposed)
         said = self.neighbours.consult(_packed(self.rows(prefix)), rows, top, top_pairs)
         every = np.concatenate((rows, said.extra), axis=1)
-        keys = np.where(said.extra >= 0, np.append(self._keys, 0)[said.extra], 0)
-        return Heard(keys, said, self.trend()[every])
+        return Heard(self._keys[said.extra], said, self.trend()[every])
 
     def about(self) -> dict[str, Any]:
         """Sizes, for a log line."""

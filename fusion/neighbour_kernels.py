@@ -90,9 +90,8 @@ def compacted(index: Any, sessions: int, fresh: Any, numbers: Ints) -> int:
 def find(prefix: Ints, index: Any, work: Any, number: int, newest: int, neighbours: int) -> Any:
     """The most similar sessions of a prefix; leaves each one's match in `work`."""
     heads, clicks, _, _, _ = index
-    matches, similarity = work
+    matches, similarity, found = work
     length = len(prefix)
-    found = np.empty(newest * length, dtype=np.int64)
     count = 0
     for step in range(1, length + 1):
         item = prefix[length - step]
@@ -132,7 +131,7 @@ def find(prefix: Ints, index: Any, work: Any, number: int, newest: int, neighbou
 def vote_for_items(sessions: Ints, index: Any, work: Any, living: int, shape: Any, scores: Floats, touched: Ints) -> int:
     """Add the neighbours' votes to `scores` [n]; returns how many items were touched, listed in `touched` [n]."""
     _, clicks, starts, _, log_seen = index
-    matches, similarity = work
+    matches, similarity, _ = work
     match_power, distance, before, idf = shape
     base = np.float32(1.0 + idf * np.log(max(living, 1)))
     factor = np.float32(idf)

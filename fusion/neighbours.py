@@ -90,6 +90,7 @@ class SessionNeighbours:
         self._starts = np.zeros(1024, dtype=np.int64)
         self._work = np.zeros((1024, 3), dtype=np.int32)  # query that touched the session, steps back, position
         self._similarity = np.zeros(1024, dtype=np.float32)
+        self._found = np.zeros(0, dtype=np.int64)
         self._memory = _memory(items)
         self._sessions = self._used = self._dead = 0
         self._asked = 1
@@ -174,7 +175,10 @@ class SessionNeighbours:
         first, rules = self._asked, self.settings
         self._asked += len(queries)
         shape = (rules.match_power, rules.distance, rules.before, rules.idf)
-        return (self._work, self._similarity), first, len(self), shape
+        room = rules.newest * queries.shape[1]
+        if len(self._found) < room:
+            self._found = np.zeros(room, dtype=np.int64)
+        return (self._work, self._similarity, self._found), first, len(self), shape
 
     def look_up(self, queries: Ints, top: int) -> tuple[Ints, Floats]:
         """Best items of each prefix.
