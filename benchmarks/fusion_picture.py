@@ -30,6 +30,7 @@ _MODELS = {
     "encoder, ids+text+image": ("#dd837e", "encoder: ids + text + image"),
     "blend, ids": (_IDS, "with neighbours: ids"),
     "blend, ids+text+image": (_BOTH, "with neighbours: ids + text + image"),
+    "blend with places for rare items, ids+text+image": ("#8e2f2b", "… and places for rare items"),
 }
 
 
@@ -70,7 +71,7 @@ def _histories(place: Any, figures: dict[str, Any]) -> None:
         _bare(axis, f"{metric}; goal {goal['goal']:.3f} {'met' if goal['met'] else 'missed'}")
     middle.set_yticklabels([])
     groups = figures["by count"]
-    chosen = ("item-KNN", "encoder, ids+text+image", "blend, ids+text+image")
+    chosen = [name for name in known if name == "item-KNN" or (name.startswith("blend") and "text" in name)]
     for number, name in enumerate(chosen):
         spots = [group + (number - 1) * 0.27 for group in range(len(groups))]
         bars = right.bar(spots, [row[name] for row in groups], 0.26, color=_MODELS[name][0], label=_MODELS[name][1])

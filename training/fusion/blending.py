@@ -2,8 +2,8 @@
 
 The encoder knows rare and new items by their content but few of them by name; the neighbours know whom they were bought
 with, from a handful of baskets on. Which of the two to trust follows from the item's count, so the count is a feature of
-the blend and its network bends the others by it. Rare targets are few, so the loss gives them more weight: as much as the
-validation items need for rare items not to fall below the neighbours, and no more.
+the blend and its network bends the others by it. The likeliest order leaves items that were seen a few times behind all the
+same; who wants them kept level with the neighbours reserves places of the page for them.
 
 Shapes: N queries, Cn candidates, F features, n items, D width.
 """
@@ -47,11 +47,14 @@ FEATURES = (
 )
 TOP, NEAR = 100, 60
 """Candidates from the encoder and from the neighbours."""
+NOTHING = 1e-2
+UNHEARD = float(np.log(1.1 * NOTHING))
+"""A logarithmic score of the neighbours that is none."""
 RARE = 5
 """Items seen fewer times than this are rare."""
-WEIGHTS = (0.0, 0.2, 0.4, 0.6)
-"""Powers of 1 / (times seen + 1) that are tried as a target's weight in the loss, in this order."""
 TOP_K = 10
+PLACES = 4
+"""Most of the first `TOP_K` places that may be reserved for rare items."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ class Sources:
             said - total,
             said - top.values.numpy()[:, :1],
             _order(np.where(items >= 0, said, -np.inf)),
-            np.log(votes + 1e-2),
+            np.log(votes + NOTHING),
             votes / np.maximum(votes.sum(1, keepdims=True), 1e-6),
             np.where(votes > 0, _order(np.where(items >= 0, votes, -np.inf)), np.log(2.0 * TOP)),
             *self._likeness(queries, items),
@@ -154,8 +157,37 @@ def _order(values: NDArray[Any]) -> Floats:
 
 def scored(made: Candidates, blend: Blend, targets: Ints) -> NDArray[np.float64]:
     """Rank of each target by the blend, infinite if it is no candidate."""
-    scores = np.where(made.items >= 0, blend.score(made.features), -np.inf).astype(np.float32)
-    return candidate_ranks(made.items, scores, targets)
+    return candidate_ranks(made.items, _scores(made, blend), targets)
+
+
+def _scores(made: Candidates, blend: Blend) -> Floats:
+    return np.where(made.items >= 0, blend.score(made.features), -np.inf).astype(np.float32)
+
+
+def reserved(made: Candidates, blend: Blend, targets: Ints, counts: Ints, places: int) -> NDArray[np.float64]:
+    """Rank of each target by the blend when some of the first `TOP_K` places are reserved for rare items.
+
+    The neighbours' best rare candidates stand there, unless the blend has them further up; with fewer of them the blend
+    fills the places.
+
+    Args:
+        made: candidates of N queries.
+        blend: the blend.
+        targets: int64 [N].
+        counts: int64 [n], times that training saw each item.
+        places: how many.
+    """
+    order = _places(_scores(made, blend))
+    rare = (counts[np.maximum(made.items, 0)] < RARE) & (made.items >= 0) & (made.neighbours > UNHEARD)
+    near = _places(np.where(rare, made.neighbours, -np.inf))
+    lifted = rare & (near <= places) & (order > TOP_K - places)
+    order = np.where(lifted, TOP_K - places + near / (places + 1.0), order)
+    return candidate_ranks(made.items, np.where(made.items >= 0, -order, -np.inf).astype(np.float32), targets)
+
+
+def _places(scores: Floats) -> NDArray[np.float64]:
+    """Place of each candidate in its row, 1 the best."""
+    return np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1) + 1.0
 
 
 class _Network(nn.Module):
@@ -172,13 +204,12 @@ class _Network(nn.Module):
         return result
 
 
-def fit(made: Candidates, targets: Ints, weights: Floats, *, hidden: int = 32, epochs: int = 14, seed: int = 0) -> Blend:
+def fit(made: Candidates, targets: Ints, *, hidden: int = 32, epochs: int = 14, seed: int = 0) -> Blend:
     """Listwise softmax over the candidates of the queries whose target is among them.
 
     Args:
         made: N queries' candidates.
         targets: int64 [N].
-        weights: float32 [N], of each query in the loss.
         hidden: units.
         epochs: over the queries.
         seed: of weights and order.
@@ -191,7 +222,6 @@ def fit(made: Candidates, targets: Ints, weights: Floats, *, hidden: int = 32, e
     mean, scale = flat.mean(axis=0, dtype=np.float64), np.maximum(flat.std(axis=0, dtype=np.float64), 1e-3)
     x = torch.from_numpy(((made.features[kept] - mean) / scale).astype(np.float32))
     empty = torch.from_numpy(np.where(made.items[kept] >= 0, 0.0, -1e9).astype(np.float32))
-    weight = torch.from_numpy(weights[kept] / weights[kept].mean())
     network = _Network(hidden)
     batch = min(256, max(16, len(kept) // 40))
     optimizer = torch.optim.AdamW(network.parameters(), lr=4e-3, weight_decay=1e-2)
@@ -199,8 +229,7 @@ def fit(made: Candidates, targets: Ints, weights: Floats, *, hidden: int = 32, e
     for _ in range(epochs):
         for rows in torch.split(torch.randperm(len(kept)), batch):
             optimizer.zero_grad()
-            losses = functional.cross_entropy(network(x[rows]) + empty[rows], answers[rows], reduction="none")
-            torch.autograd.backward((losses * weight[rows]).mean())
+            torch.autograd.backward(functional.cross_entropy(network(x[rows]) + empty[rows], answers[rows]))
             optimizer.step()
             schedule.step()
     numbers = {name: value.detach().numpy() for name, value in network.state_dict().items()}
@@ -214,37 +243,21 @@ def fit(made: Candidates, targets: Ints, weights: Floats, *, hidden: int = 32, e
     )
 
 
-def choose(made: Candidates, targets: Ints, counts: Ints, seed: int = 0) -> tuple[Blend, list[dict[str, Any]]]:
-    """The blend with the least weight on rare targets that keeps rare items level with the neighbours.
-
-    Each of `WEIGHTS` is fitted on two thirds of the queries and judged on the third; the chosen one is fitted on all.
+def places_for_rare(made: Candidates, blend: Blend, targets: Ints, counts: Ints) -> tuple[int, list[dict[str, Any]]]:
+    """The fewest reserved places with which rare items are level with the neighbours, and what each number is worth.
 
     Args:
         made: candidates of the validation queries.
+        blend: the blend.
         targets: int64 [N].
         counts: int64 [n], times that training saw each item.
-        seed: of the split and of the weights.
-
-    Returns:
-        The blend, and what was tried.
     """
-    seen = counts[np.maximum(targets, 0)].astype(np.float32)
-    held = np.random.default_rng(seed).random(len(targets)) < 1 / 3
-    part = Candidates(made.items[~held], made.features[~held])
-    rest = Candidates(made.items[held], made.features[held])
-    rare = seen[held] < RARE
-    near = candidate_ranks(rest.items, rest.neighbours, targets[held])
+    rare = counts[np.maximum(targets, 0)] < RARE
+    wanted = summary(candidate_ranks(made.items, made.neighbours, targets)[rare], TOP_K)
     tried: list[dict[str, Any]] = []
-    for power in WEIGHTS:
-        ranks = scored(rest, fit(part, targets[~held], (seen[~held] + 1) ** -power, seed=seed), targets[held])
-        tried.append(
-            {
-                "power": power,
-                **summary(ranks, TOP_K),
-                "rare": summary(ranks[rare], TOP_K),
-                "rare by the neighbours": summary(near[rare], TOP_K),
-            }
-        )
-        if tried[-1]["rare"][f"recall@{TOP_K}"] >= summary(near[rare], TOP_K)[f"recall@{TOP_K}"]:
+    for places in range(PLACES + 1):
+        ranks = reserved(made, blend, targets, counts, places)
+        tried.append({"places": places, **summary(ranks, TOP_K), "rare": summary(ranks[rare], TOP_K), "neighbours": wanted})
+        if tried[-1]["rare"][f"recall@{TOP_K}"] >= wanted[f"recall@{TOP_K}"]:
             break
-    return fit(made, targets, (seen + 1) ** -tried[-1]["power"], seed=seed), tried
+    return int(tried[-1]["places"]), tried

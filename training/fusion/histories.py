@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.fusion.blending import RARE, Sources, choose, scored
+from training.fusion.blending import RARE, Sources, fit, places_for_rare, reserved, scored
 from training.fusion.codes import Histories, hide_items
 from training.fusion.learning import TOP, Course, ranks, train
 from training.fusion.recipe import FusedRecipe
@@ -50,7 +50,8 @@ def by_count(items: Histories, found: dict[str, Ranks]) -> list[dict[str, Any]]:
 def quality(items: Histories, folder: Path, recipe: FusedRecipe, tick: Tick = silent) -> dict[str, Any]:
     """The main table: neighbours, encoder of ids alone and fused, and each of the two blended with the neighbours.
 
-    The blend is fitted on the validation items; the test part is ranked once.
+    The blend is fitted on the validation items, and how many places rare items need is found there; the test part is ranked
+    once.
 
     Args:
         items: nothing hidden.
@@ -67,11 +68,15 @@ def quality(items: Histories, folder: Path, recipe: FusedRecipe, tick: Tick = si
         model, courses[chosen.label] = train(items, folder / f"{chosen.label}-{chosen.seed}", chosen, tick)
         sources = Sources(items, model)
         made = sources.collect(data.validation, lambda share: tick("blend", share, ""))
-        blend, tried[chosen.label] = choose(made, data.validation.targets, items.counts, recipe.seed)
+        blend = fit(made, data.validation.targets, seed=recipe.seed)
+        places, tried[chosen.label] = places_for_rare(made, blend, data.validation.targets, items.counts)
         del made
         tests = sources.collect(data.test, lambda share: tick("test", share, ""))
         found[f"encoder, {chosen.label}"] = ranks(model, data.test)
         found[f"blend, {chosen.label}"] = scored(tests, blend, data.test.targets)
+        found[f"blend with places for rare items, {chosen.label}"] = reserved(
+            tests, blend, data.test.targets, items.counts, places
+        )
         if "item-KNN, as in the blend" not in found:
             found["item-KNN, as in the blend"] = candidate_ranks(tests.items, tests.neighbours, data.test.targets)
         del tests
@@ -80,7 +85,7 @@ def quality(items: Histories, folder: Path, recipe: FusedRecipe, tick: Tick = si
         "items": data.items,
         "models": {name: summary(place, TOP) for name, place in found.items()},
         "by count": by_count(items, found),
-        "blend weights tried": tried,
+        "places for rare items tried": tried,
         "curves": {name: course.curve for name, course in courses.items()},
         "training minutes": {name: round(course.seconds / 60, 2) for name, course in courses.items()},
     }

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.fusion.blending import FEATURES, Candidates, Sources, choose, scored
+from training.fusion.blending import FEATURES, Candidates, Sources, fit, places_for_rare, reserved, scored
 from training.fusion.codes import Histories
 from training.fusion.histories import by_count
 from training.fusion.model import FusedSessions
@@ -52,26 +52,30 @@ def made_up(rng: np.random.Generator, queries: int) -> tuple[Candidates, np.ndar
     """
     is_rare = rng.random(queries) < 0.025
     features = np.zeros((queries, 40, len(FEATURES)), np.float32)
-    features[:, :, FEATURES.index("log probability of the encoder")] = np.where(np.arange(40) < 12, 1.0, -4.0)
-    features[:, :, FEATURES.index("score of the neighbours")] = -2.0
+    features[:, :, FEATURES.index("log probability of the encoder")] = np.where(
+        np.arange(40) < 12, 1.0, -4.0
+    ) - 0.01 * np.arange(40)
+    near = FEATURES.index("score of the neighbours")
+    features[:, :, near] = np.log(1e-2)
     named = is_rare | (rng.random(queries) < 0.7)
-    features[named, 39, FEATURES.index("score of the neighbours")] = 0.5
+    features[named, 39, near] = 0.5
     counts = np.where(np.arange(40) < 39, 200, 1)
     features[:, :, FEATURES.index("log times seen")] = np.log1p(counts)
     targets = np.where(is_rare, 39, rng.integers(0, 12, queries))
     return Candidates(np.tile(np.arange(40), (queries, 1)), features), targets, counts
 
 
-def test_rare_targets_weigh_more_only_as_far_as_rare_items_need_it() -> None:
+def test_as_many_places_are_reserved_as_rare_items_need_to_be_level_with_the_neighbours() -> None:
     made, targets, counts = made_up(np.random.default_rng(1), 1000)
-    blend, tried = choose(made, targets, counts)
-    assert tried[0]["power"] == 0.0
-    assert tried[0]["rare"]["recall@10"] < 0.5 < tried[0]["rare by the neighbours"]["recall@10"]
-    assert len(tried) > 1
-    assert tried[-1]["rare"]["recall@10"] >= tried[-1]["rare by the neighbours"]["recall@10"]
-    found = scored(made, blend, targets)
-    assert (found[targets == 39] <= 10).all()
-    assert (found <= 13).mean() > 0.95
+    blend = fit(made, targets, epochs=6)
+    places, tried = places_for_rare(made, blend, targets, counts)
+    assert places == 1
+    assert tried[0]["rare"]["recall@10"] < 0.5
+    assert tried[1]["rare"]["recall@10"] == tried[1]["neighbours"]["recall@10"] == 1.0
+    found, before = reserved(made, blend, targets, counts, 1), scored(made, blend, targets)
+    assert (found[targets == 39] == 10).all()
+    assert np.array_equal(found[before < 10], before[before < 10])
+    assert np.array_equal(reserved(made, blend, targets, counts, 0), before)
 
 
 def test_quality_is_told_by_how_often_training_saw_the_target(log: Histories) -> None:
