@@ -126,8 +126,7 @@ def main(
         out.parent.mkdir(parents=True, exist_ok=True)
         ordered = {part: result[part] for part in PARTS if part in result}
         out.write_text(json.dumps(ordered, indent=1, default=_plain) + "\n", encoding="utf-8")
-        if len(ordered) == len(PARTS):
-            robustness_picture.draw(ordered, out.with_suffix(".png"))
+        robustness_picture.draw(ordered, out.with_suffix(".png"))
     console.print(f"written: {out}", soft_wrap=True)
 
 

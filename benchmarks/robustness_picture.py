@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,32 @@ _BLUE, _RED, _GREY = "#3f7cac", "#c8443f", "#9aa5b1"
 
 
 def draw(result: dict[str, Any], target: Path) -> None:
-    """Six panels: content, chance clicks, bots, stuffing, exposure by decile, and the trade of relevance for equality."""
-    figure, axes = plt.subplots(2, 3, figsize=(16, 9), layout="constrained", width_ratios=(1.25, 1, 1))
-    _content(axes[0, 0], result["content"])
-    _chance(axes[0, 1], result["clicks"])
-    _bots(axes[0, 2], result["clicks"])
-    _stuffing(axes[1, 0], result["stuffing"])
-    _deciles(axes[1, 1], result["fairness"])
-    _trade(axes[1, 2], result["fairness"])
-    for axis in axes.flat:
+    """A panel or two for each part that the result holds."""
+    panels = [(part, panel) for part, panel in _panels() if part in result]
+    columns = min(4, len(panels))
+    rows = -(-len(panels) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(5.4 * columns, 4.7 * rows), layout="constrained", squeeze=False)
+    for axis, (part, panel) in zip(axes.flat, panels, strict=False):
+        panel(axis, result[part])
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
+    for axis in list(axes.flat)[len(panels) :]:
+        axis.set_visible(False)
     figure.suptitle("Robustness and exposure", fontsize=12)
-    figure.savefig(target, dpi=105)
+    figure.savefig(target, dpi=90)
     plt.close(figure)
+
+
+def _panels() -> list[tuple[str, Callable[[Any, dict[str, Any]], None]]]:
+    return [
+        ("content", _content),
+        ("clicks", _chance),
+        ("clicks", _bots),
+        ("clicks", _boost),
+        ("stuffing", _stuffing),
+        ("fairness", _deciles),
+        ("fairness", _trade),
+    ]
 
 
 def _content(axis: Any, part: dict[str, Any]) -> None:
@@ -59,37 +72,34 @@ def _chance(axis: Any, part: dict[str, Any]) -> None:
         )
     axis.set_ylim(bottom=0)
     axis.set_xlabel("chance clicks in the prefix, %", fontsize=9)
-    axis.set_title(f"Recall@20, {part['data']}", fontsize=10)
+    axis.set_title(f"Recall@20 by chance clicks, {part['data']}", fontsize=10)
     axis.grid(alpha=0.25)
     axis.legend(frameon=False, fontsize=8)
+
+
+def _by_share(axis: Any, part: dict[str, Any], values: Callable[[dict[str, Any], str], float]) -> None:
+    """A value of each method by share of bots, without the filter and with it; both begin at the log without bots."""
+    for name, colour in _METHODS.items():
+        for kind, style in (("", "o-"), ("filtered", "o:")):
+            rows = [row for row in part["bots"]["rows"] if row["share"] == 0 or row["filter"] == kind]
+            shares = [100 * row["share"] for row in rows]
+            axis.plot(shares, [values(row, name) for row in rows], style, color=colour, label="" if kind else name)
+    axis.plot([], [], ":", color="black", label="bots filtered")
+    axis.set_ylim(bottom=0)
+    axis.set_xlabel("bot sessions in the log, %", fontsize=9)
+    axis.grid(alpha=0.25)
 
 
 def _bots(axis: Any, part: dict[str, Any]) -> None:
-    rows = part["bots"]["rows"]
-    shares = sorted({row["share"] for row in rows})
-    for name, colour in (("encoder", _BLUE), ("session neighbours", "#4f9d69")):
-        for kind, style in (("", "-"), ("filtered", ":")):
-            values = [
-                next(
-                    row["boosted_shown"][name]
-                    for row in rows
-                    if row["share"] == share and row["filter"] in {kind, ""} and (row["filter"] == kind or share == 0)
-                )
-                for share in shares
-            ]
-            axis.plot(
-                [100 * share for share in shares],
-                [100 * value for value in values],
-                "o" + style,
-                color=colour,
-                label=f"{name}{', bots filtered' if kind else ''}",
-            )
-    axis.set_xlabel("bot sessions in the log, %", fontsize=9)
-    axis.set_title("queries that show the item the bots boost, %", fontsize=10)
-    axis.set_yscale("symlog", linthresh=0.1)
-    axis.set_ylim(bottom=0)
-    axis.grid(alpha=0.25)
-    axis.legend(frameon=False, fontsize=8)
+    _by_share(axis, part, lambda row, name: float(row["models"][name]["recall@20"]))
+    axis.set_title(f"Recall@20 by bots, {part['data']}", fontsize=10)
+    axis.legend(frameon=False, fontsize=8, loc="lower left")
+
+
+def _boost(axis: Any, part: dict[str, Any]) -> None:
+    _by_share(axis, part, lambda row, name: 100.0 * float(row["boosted_shown"][name]))
+    axis.set_title("answers with the item that the bots boost, %", fontsize=10)
+    axis.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1.0, 0.08))
 
 
 def _stuffing(axis: Any, part: dict[str, Any]) -> None:
