@@ -95,7 +95,7 @@ def pseudo_label(
     data: Data,
     labels: Labels,
     out: Annotated[Path, typer.Option(help="CSV file id,label,source,chance to write.")],
-    threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Least probability of a label that is believed.")] = 0.8,
+    threshold: Annotated[float, typer.Option(min=0.0, max=0.9999, help="Least probability of a label that is believed.")] = 0.8,
     towers: ReadBy = "text",
     limit: Limit = None,
 ) -> None:

@@ -67,7 +67,7 @@ def self_trained(features: Floats, labels: Ints, threshold: float, rounds: int =
     Args:
         features: [n, W].
         labels: int64 [n], -1 where there is none; at least two classes.
-        threshold: from 0 to 1.
+        threshold: from 0, below 1.
         rounds: at most.
 
     Returns:

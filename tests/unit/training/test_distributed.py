@@ -17,8 +17,10 @@ from safetensors.numpy import save_file
 from contracts.errors import ConfigurationError
 from contracts.settings import ROOT
 from tests.unit.training.finetune.tiny import write_towers, written_items
-from tests.unit.training.two_processes import train
+from tests.unit.training.two_processes import SESSIONS, train
 from training.distributed import World, joined_world
+from training.sessions.encoder import Sampler, SessionModel, sampled_loss
+from training.sessions.encoder_training import _Run, silent
 
 
 def test_every_row_is_dealt_once_and_the_weights_of_the_shares_make_one() -> None:
@@ -57,19 +59,32 @@ def test_two_processes_learn_what_one_learns_and_only_the_first_writes(tmp_path:
     one, two = (json.loads((tmp_path / name / "found.json").read_text()) for name in ("one", "two"))
     torch.testing.assert_close(torch.tensor(two["logits"]), torch.tensor(one["logits"]), atol=2e-3, rtol=0)
     assert two["after"]["accuracy"] == one["after"]["accuracy"]
-    for kind, rows in (("curve", 3), ("sessions", 3)):
+    for kind, rows in (("curve", 2), ("sessions", 3)):
         assert len(one[kind]) == len(two[kind]) == rows
         for left, right in zip(one[kind], two[kind], strict=True):
-            assert right["loss"] == pytest.approx(left["loss"], abs=1e-4)
+            assert right["loss"] == pytest.approx(left["loss"], rel=1e-3), kind  # Adam makes steps of roundings
     assert one["curve"][-1]["loss"] < one["curve"][0]["loss"], "it has learned nothing"
-    files = [
-        {path.relative_to(tmp_path / name) for path in (tmp_path / name).rglob("*") if path.is_file()}
-        for name in ("one", "two")
-    ]
-    assert {path for path in files[1] if "tfevents" not in path.name} == {
-        path for path in files[0] if "tfevents" not in path.name
-    }
-    assert len([path for path in files[1] if "tfevents" in path.name]) == 1
+    curves = [list((tmp_path / name).rglob("*tfevents*")) for name in ("one", "two")]
+    assert [len(files) for files in curves] == [1, 1]
+
+
+def test_the_session_gradients_of_two_shares_add_up_to_those_of_the_block(tmp_path: Path) -> None:
+    block = np.array([[1, 2, 3, 4, 5], [6, 7, -1, -1, -1], [8, 9, 10, -1, -1]])
+    torch.manual_seed(0)
+    model = SessionModel(30, SESSIONS)
+
+    def gradients(world: World) -> list[torch.Tensor]:
+        training = _Run(model, SESSIONS, tmp_path, 0, silent)
+        training.world = world
+        mine, weight = training._part(block)
+        sampler = Sampler(np.ones(30), 20, np.random.default_rng(0))
+        return list(torch.autograd.grad(sampled_loss(model, mine, sampler) * weight, list(model.parameters())))
+
+    whole = gradients(World())
+    for size in (2, 4):
+        parts = [gradients(World(rank, size)) for rank in range(size)]
+        for wanted, *found in zip(whole, *parts, strict=True):
+            torch.testing.assert_close(torch.stack(found).sum(0), wanted, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -22,7 +22,7 @@ from training.sessions.data import read_sessions
 from training.sessions.encoder import EncoderRecipe
 from training.sessions.encoder_training import train_encoder
 
-TUNING = Recipe(mode="lora", towers="both", fewest=3, most=3, batch=13, rank=2, dropout=0.0, adapter_rate=1e-2)
+TUNING = Recipe(mode="lora", towers="both", fewest=2, most=2, batch=13, rank=2, dropout=0.0, adapter_rate=1e-2)
 SESSIONS = EncoderRecipe(dim=8, negatives=64, targets=50, fewest=2, most=2, refit_epochs=1, dropout=0.0)
 
 
