@@ -12,7 +12,7 @@ ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test up down status bench bench-quality bench-fusion nemesis nemesis-long nemesis-million soak fuzz audit sbom fmt lint build setup programs programs-test clean
+.PHONY: help run test up down status bench bench-finetune bench-labels bench-quality bench-fusion nemesis nemesis-long nemesis-million soak fuzz audit sbom fmt lint build setup programs programs-test clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -51,6 +51,12 @@ bench-quality: setup  ## Recommendation quality against the published baselines:
 
 bench-fusion: setup  ## Text, picture and behaviour against each alone, cold items, rare items: JSON and picture
 	@$(BIN)/python -m benchmarks.fusion $(ARGS)
+
+bench-finetune: setup  ## Full fine-tuning, LoRA and frozen towers side by side: JSON and picture in benchmarks/results
+	@$(BIN)/python -m benchmarks.finetune $(ARGS)
+
+bench-labels: setup  ## Gain of pseudo-labels, and of choosing what to label next: JSON and picture in benchmarks/results
+	@$(BIN)/python -m benchmarks.labels $(ARGS)
 
 nemesis: setup  ## Kill, pause, cut and flood a stack of its own for two minutes; an oracle checks every page
 	@$(BIN)/vitrine nemesis $(ARGS)
