@@ -140,15 +140,16 @@ def _deciles(axis: Any, part: dict[str, Any]) -> None:
 
 def _trade(axis: Any, part: dict[str, Any]) -> None:
     rows = part["rows"]
-    for key, colour, label in (("gini_by_decile", _BLUE, "between popularity deciles"), ("gini", _GREY, "between products")):
-        axis.plot([row[key] for row in rows], [row["ndcg@10"] for row in rows], "o-", color=colour, label=label)
-    for row in rows:
-        at = (row["gini_by_decile"], row["ndcg@10"])
-        axis.annotate(f"{row['strength']:g}", at, textcoords="offset points", xytext=(6, -10), fontsize=8)
-    axis.legend(frameon=False, fontsize=8, loc="lower right")
+    top = max(row["ndcg@10"] for row in rows)
+    axis.plot([row["gini_by_decile"] for row in rows], [row["ndcg@10"] / top for row in rows], "o-", color=_BLUE)
+    for place, row in enumerate(rows):
+        at = (row["gini_by_decile"], row["ndcg@10"] / top)
+        axis.annotate(
+            f"{row['strength']:g}", at, textcoords="offset points", xytext=(0, -14 if place % 2 else 8), fontsize=8, ha="center"
+        )
+    axis.set_ylim(0.9 * min(row["ndcg@10"] for row in rows) / top, 1.02)
     axis.set_xlim(left=0)
-    axis.set_xlabel("Gini coefficient of the exposure (0: all alike)", fontsize=9)
-    axis.set_ylabel("NDCG@10 of what was viewed next", fontsize=9)
-    axis.set_ylim(0, max(row["ndcg@10"] for row in rows) * 1.1)
-    axis.set_title("page.exposure: relevance against equality", fontsize=10)
+    axis.set_xlabel("Gini coefficient of the exposure between popularity deciles (0: all alike)", fontsize=9)
+    axis.set_ylabel("NDCG@10 of what was viewed next, share of the best", fontsize=9)
+    axis.set_title("page.exposure: relevance against equality (cut axis)", fontsize=10)
     axis.grid(alpha=0.25)
