@@ -86,16 +86,7 @@ def test_flip_and_rollback_under_load_lose_nothing_and_mix_nothing(shop: Setting
     until(lambda: lag(shop.kafka, shop.worker.group, EVENTS) == 0, 60)
 
     events, pages = read_topic(shop.kafka, EVENTS), read_topic(shop.kafka, PAGES)
-    operator = Operator(shop)
-    by_version = {version: expected_by(shop, operator.address_of(version), events) for version in (1, NEW)}
-    mixed = replace(by_version[NEW], pages=dict(by_version[NEW].pages), states=dict(by_version[NEW].states))
-    for page in pages:
-        source = content(page.value or b"")["source"]
-        place = (page.key, source["partition"], source["offset"])
-        mixed.pages[place] = by_version[version_of(page)].pages[place]
-    for record in read_topic(shop.kafka, f"{shop.worker.group}-sessions-changelog"):
-        if record.value is not None:
-            mixed.states[record.key] = by_version[decode_state(record.value).encoder_version].states[record.key]
+    mixed = expected_of(shop, events, pages)
     report = check(shop, events, pages, mixed)
     assert report.violations == []
     assert report.events == traffic.sent
@@ -106,6 +97,21 @@ def test_flip_and_rollback_under_load_lose_nothing_and_mix_nothing(shop: Setting
     assert all(order in {steps[a:b] for a in range(4) for b in range(a + 1, 5)} for order in orders)
     assert max(map(len, orders)) >= 2
     assert shadow_differs(printed)
+
+
+def expected_of(settings: Settings, events: list[Stored], pages: list[Stored]) -> Expected:
+    """Of every page and session what the oracle of *its* version has there."""
+    operator = Operator(settings)
+    by_version = {version: expected_by(settings, operator.address_of(version), events) for version in (1, NEW)}
+    mixed = replace(by_version[NEW], pages=dict(by_version[NEW].pages), states=dict(by_version[NEW].states))
+    for page in pages:
+        source = content(page.value or b"")["source"]
+        place = (page.key, source["partition"], source["offset"])
+        mixed.pages[place] = by_version[version_of(page)].pages[place]
+    for record in read_topic(settings.kafka, f"{settings.worker.group}-sessions-changelog"):
+        if record.value is not None:
+            mixed.states[record.key] = by_version[decode_state(record.value).encoder_version].states[record.key]
+    return mixed
 
 
 def orders_of(pages: list[Stored]) -> set[tuple[int, ...]]:
