@@ -187,7 +187,7 @@ def reserved(made: Candidates, blend: Blend, targets: Ints, counts: Ints, places
 
 def _places(scores: Floats) -> NDArray[np.float64]:
     """Place of each candidate in its row, 1 the best."""
-    return np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1) + 1.0
+    return np.asarray(np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1) + 1, dtype=np.float64)
 
 
 class _Network(nn.Module):
