@@ -115,6 +115,7 @@ def _stuffing(axis: Any, part: dict[str, Any]) -> None:
         axis.bar_label(bars, fmt="%.2f", fontsize=7, padding=1)
     axis.axhline(1.0, color="black", linewidth=0.8, linestyle="--")
     axis.set_xticks(range(len(names)), names)
+    axis.set_ylim(top=1.3 * max(1.0, *(row["lift"][group] for row in rows for group in ("known", "new"))))
     axis.set_title("exposure of products with stuffed titles, × that of honest ones", fontsize=10)
     axis.legend(frameon=False, fontsize=8, ncols=2)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Annotated, Literal
 
 import msgspec
@@ -142,24 +141,9 @@ def decode_embedding(value: bytes) -> ItemEmbedding:
     return decode(_EMBEDDING_DECODER, value)
 
 
-TITLE_WORDS = 20
-"""Words of a title that count for its meaning."""
-
-
-def plain_title(title: str) -> str:
-    """A title without stuffing: no word more than twice, whatever its case, and the first 20 of what is left."""
-    seen: Counter[str] = Counter()
-    kept = []
-    for word in title.split():
-        seen[word.casefold()] += 1
-        if seen[word.casefold()] <= 2:
-            kept.append(word)
-    return " ".join(kept[:TITLE_WORDS])
-
-
 def embedding_text(item: CatalogItem) -> str:
     """The text that stands for a product in the item encoder, in training and serving alike; empty if it has none."""
-    parts = (plain_title(item.title), *item.categories[:1], *item.brands[:1], item.description)
+    parts = (item.title, *item.categories[:1], *item.brands[:1], item.description)
     return ". ".join(part.strip() for part in parts if part.strip())
 
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.catalog import plain_title
 from training.demo_clicks import Visit
 from training.demo_pages import PLACES
 from training.robustness.exposure import exposure
 from training.robustness.served_shop import Encode, Served, ask
-from training.robustness.wrong_text import frequent_words, stuffed
+from training.robustness.wrong_text import frequent_words, plain_title, stuffed
 
 Ints = NDArray[np.int64]
 
@@ -63,7 +62,7 @@ def run(
 ) -> list[dict[str, object]]:
     """The attackers' exposure on pages of 12 as a multiple of what they have without an attack, and the page's NDCG@10.
 
-    Each attack is tried as it is, and against the defence (`contracts.catalog.plain_title`).
+    Each attack is tried as it is, and against a defence (`plain_title`).
     """
     open_to = attacks(served)
     step("stuffing: none")

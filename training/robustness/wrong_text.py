@@ -35,3 +35,18 @@ def stuffed(title: str, words: Sequence[str], times: int = 1) -> str:
     """A title with words put in front and behind it, each `times` times."""
     block = " ".join([*words] * times)
     return f"{block} {title} {block}"
+
+
+TITLE_WORDS = 20
+"""Words of a title that count for its meaning."""
+
+
+def plain_title(title: str) -> str:
+    """A title without stuffing: no word more than twice, whatever its case, and the first 20 of what is left."""
+    seen: Counter[str] = Counter()
+    kept = []
+    for word in title.split():
+        seen[word.casefold()] += 1
+        if seen[word.casefold()] <= 2:
+            kept.append(word)
+    return " ".join(kept[:TITLE_WORDS])

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contracts.catalog import TITLE_WORDS, CatalogItem, embedding_text, plain_title
 from shop.catalog import catalog_item, products
 from training.robustness.bots import BotFilter
 from training.robustness.click_trial import Learned, Log, bots, chance_clicks, cut_out
@@ -15,7 +14,7 @@ from training.robustness.exposure import by_group, deciles, exposure, gini
 from training.robustness.fairness_trial import reordered
 from training.robustness.wrong_clicks import boosters, crawlers, mixed_in, with_chance_clicks
 from training.robustness.wrong_pictures import blurred, noisy, occluded
-from training.robustness.wrong_text import frequent_words, stuffed, typos
+from training.robustness.wrong_text import TITLE_WORDS, frequent_words, plain_title, stuffed, typos
 from training.sessions.data import Ints, Queries, prefixes_of
 
 ITEMS = 60
@@ -81,7 +80,6 @@ def test_a_stuffed_title_is_cut_to_its_first_words_and_an_honest_one_stays() -> 
     assert title.count("wool") == 60
     assert plain_title(title) == "wool SCARF wool SCARF Mug"
     assert len(plain_title(" ".join(map(str, range(100)))).split()) == TITLE_WORDS
-    assert embedding_text(CatalogItem(item_id="1", title=title)) == "wool SCARF wool SCARF Mug"
 
 
 def test_no_text_of_the_demo_shop_is_changed_by_the_defence() -> None:
