@@ -91,6 +91,7 @@ class SessionFollower(threading.Thread):
     def _resume(self, consumer: Any) -> int:
         """Go on where the last connection ended; anew if the topic was made anew. The end of the topic."""
         consumer.assign([self._partition])
+        self._waiting.clear()  # it is read again
         end: int = consumer.end_offsets([self._partition])[self._partition]
         first: int = consumer.beginning_offsets([self._partition])[self._partition]
         if self._next is not None and self._next > end:
