@@ -114,7 +114,7 @@ def _stuffing(axis: Any, part: dict[str, Any]) -> None:
         bars = axis.bar(np.arange(len(names)) + 0.2 * (offset - 1.5), values, 0.19, color=colour, label=label)
         axis.bar_label(bars, fmt="%.2f", fontsize=7, padding=1)
     axis.axhline(1.0, color="black", linewidth=0.8, linestyle="--")
-    axis.set_xticks(range(len(names)), names)
+    axis.set_xticks(range(len(names)), [name.replace(", ", ",\n").replace("popular ", "popular\n") for name in names])
     axis.set_ylim(top=1.3 * max(1.0, *(row["lift"][group] for row in rows for group in ("known", "new"))))
     axis.set_title("exposure of products with stuffed titles, × that of honest ones", fontsize=10)
     axis.legend(frameon=False, fontsize=8, ncols=2)
