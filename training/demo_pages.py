@@ -174,7 +174,9 @@ def run_pages(crowd: Crowd, steps: int, choose: Choice, tick: Callable[[], None]
         tick: called after each step.
     """
     everyone = np.arange(len(crowd.shoppers))
-    features, clicked, views = [], [], 0
+    features: list[Floats] = []
+    clicked: list[Floats] = []
+    views = 0
     later: dict[str, list[Floats]] = {"cart": [], "purchase": []}
     came_by: list[dict[int, tuple[int, int]]] = [{} for _ in everyone]  # of each shopper: product to page and place
     for _ in range(steps):
