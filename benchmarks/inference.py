@@ -30,7 +30,7 @@ from rich.table import Table
 
 from benchmarks.inference_cases import TOP, Case, cases
 from benchmarks.inference_picture import draw
-from benchmarks.inference_search import searches
+from benchmarks.inference_search import DEFAULT, SEARCH, searches
 from benchmarks.inference_variants import NAMES, Arrays, Run, Variant, make
 from benchmarks.machine import describe
 from contracts.settings import ROOT, Settings, resolve
@@ -39,8 +39,8 @@ from fusion import artefact as artefacts
 BATCHES = (1, 8, 32)
 RESULTS = ROOT / "benchmarks" / "results" / "inference.json"
 COMPILED = ("torch.compile", "AOTInductor")
-SERVED = {"search": "int8 by integers, ours", "networks": "ONNX Runtime fp32"}
-PLAIN = "ONNX Runtime fp32"  # what the others are compared with
+CLEARLY = 0.2
+PLAIN = "ONNX Runtime fp32"  # what the networks run on today, and what the others are compared with
 ENOUGH = 0.99
 
 
@@ -105,15 +105,22 @@ def measure(case: Case, variants: list[Variant], rounds: int) -> list[dict[str, 
 
 
 def chosen(lines: list[dict[str, Any]]) -> dict[str, str]:
-    """Of each network the fastest way at a batch of 8 that agrees and is invariant."""
+    """Of each network what serves it: what does today, unless another way that agrees and is invariant is clearly faster."""
     found: dict[str, dict[str, Any]] = {}
     for line in lines:
         if line.get("overlap_at_20", 0) < ENOUGH or not line["batch_invariant"]:
             continue
         best = found.get(line["network"])
-        if best is None or line["us_per_row_8"] < best["us_per_row_8"]:
+        if best is None or _cost(line) < _cost(best):
             found[line["network"]] = line
     return {network: line["way"] for network, line in found.items()}
+
+
+def _cost(line: dict[str, Any]) -> float:
+    """Time at a batch of 8; a change must save `CLEARLY` of it to be worth one."""
+    time_of: float = line["us_per_row_8"]
+    today = DEFAULT if line["network"].startswith(SEARCH) else PLAIN
+    return time_of * (1 - CLEARLY) if line["way"] == today else time_of
 
 
 def show(lines: list[dict[str, Any]], console: Console) -> None:
@@ -173,14 +180,14 @@ def main() -> None:
     report = {
         "machine": {**describe(), "load_before": round(before, 2), "torch": torch.__version__, "threads": 1},
         "gpu": "not measured: no GPU in this machine",
-        "served": SERVED,
+        "served_today": {"networks": PLAIN, SEARCH: DEFAULT},
         "chosen": chosen(lines),
         "lines": lines,
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     draw(report, options.out.with_suffix(".png"))
-    console.print(f"fastest that may be the default: {report['chosen']}\nwrote {options.out}")
+    console.print(f"serve by: {report['chosen']}\nwrote {options.out}")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ def draw(report: dict[str, Any], target: Path) -> None:
     for axis, network in zip(axes, networks, strict=True):
         lines = [line for line in report["lines"] if line["network"] == network]
         values = [line.get("us_per_row_8", 0.0) for line in lines]
-        bars = axis.barh([line["way"] for line in lines], values, color=[_colour(line, report["chosen"]) for line in lines])
+        ways = [line["way"] for line in lines]
+        bars = axis.barh(ways, values, color=[_colour(line, report["chosen"]) for line in lines])
         axis.bar_label(bars, [_label(line) for line in lines], padding=4, fontsize=8)
         axis.set_xlim(0, max(values) * 1.75)
         axis.invert_yaxis()
@@ -34,7 +35,7 @@ def draw(report: dict[str, Any], target: Path) -> None:
     axes[-1].set_xlabel("µs of processor time per row at a batch of 8, one thread (median)")
     machine = report["machine"]
     figure.suptitle(
-        "green: fastest with overlap@20 ≥ 0.99 and the same bits in any batch · blue: allowed · grey: not allowed\n"
+        "green: serves · blue: allowed (overlap@20 ≥ 0.99, same bits in any batch), not clearly faster · grey: not allowed\n"
         f"{machine['cpu']}, load {machine['load_before']}, {machine['date'][:10]}, commit {machine['commit']}",
         fontsize=9,
     )
@@ -50,6 +51,6 @@ def _colour(line: dict[str, Any], chosen: dict[str, str]) -> str:
 
 def _label(line: dict[str, Any]) -> str:
     if "problem" in line:
-        return f"not here: {line['problem'][:70]}"
+        return str(line["problem"])[:80]
     bits = "" if line["batch_invariant"] else ", bits depend on the batch"
     return f"{line['us_per_row_8']:,.1f} µs, overlap@20 {line['overlap_at_20']:.3f}{bits}"

@@ -18,6 +18,7 @@ from triton_models.onnx_session import open_session
 TOP = 20
 QUERIES = 64
 FOUND = 64  # what a page asks for
+SEARCH = "search"
 DEFAULT = "int8 by integers, ours"
 Floats = NDArray[np.float32]
 Search = Callable[[Floats], NDArray[np.int64]]
@@ -122,7 +123,7 @@ def searches(
             len(set(ours[:TOP]) & set(theirs[:TOP])) / TOP for ours, theirs in zip(found.tolist(), plain.tolist(), strict=True)
         ]
         lines[name] = {
-            "network": f"search, {count:,} items",
+            "network": f"{SEARCH}, {count:,} items",
             "way": name,
             "overlap_at_20": round(float(np.mean(shared)), 4),
             "batch_invariant": bool(all(np.array_equal(one, row) for one, row in zip(alone, found, strict=True))),

@@ -37,18 +37,22 @@ def test_a_function_whose_rows_depend_on_their_batch_is_found_out() -> None:
     assert not is_invariant(by_batch, {"x": rows})
 
 
-def test_the_fastest_way_is_the_default_only_if_it_agrees_and_is_invariant() -> None:
-    def line(way: str, time: float, agreement: float, *, invariant: bool) -> dict[str, Any]:
-        return {"network": "n", "way": way, "us_per_row_8": time, "overlap_at_20": agreement, "batch_invariant": invariant}
+def test_another_way_serves_only_if_it_agrees_is_invariant_and_is_clearly_faster() -> None:
+    def line(way: str, time: float, agreement: float, *, invariant: bool, network: str = "n") -> dict[str, Any]:
+        return {"network": network, "way": way, "us_per_row_8": time, "overlap_at_20": agreement, "batch_invariant": invariant}
 
     lines = [
         line("int8", 1.0, 0.95, invariant=True),
         line("bf16", 2.0, 0.995, invariant=False),
         line("good", 3.0, 0.99, invariant=True),
-        line("plain", 4.0, 1.0, invariant=True),
+        line("ONNX Runtime fp32", 4.0, 1.0, invariant=True),
+        line("ONNX Runtime fp32", 4.0, 1.0, invariant=True, network="search, 9 items"),
+        line("int8 by integers, ours", 4.5, 1.0, invariant=True, network="search, 9 items"),
         {"network": "n", "way": "compiled", "problem": "no compiler"},
     ]
-    assert chosen(lines) == {"n": "good"}
+    assert chosen(lines) == {"n": "good", "search, 9 items": "int8 by integers, ours"}
+    lines[2]["us_per_row_8"] = 3.5
+    assert chosen(lines)["n"] == "ONNX Runtime fp32"
     ours, theirs = np.arange(40).reshape(2, 20), np.arange(40).reshape(2, 20)[:, ::-1].copy()
     theirs[0, :5] = 99
     assert overlap(ours, theirs) == pytest.approx((15 / 20 + 1) / 2)
