@@ -61,6 +61,43 @@ def _rows(latency: dict[str, Any], folder: Path) -> Iterator[tuple[str, str, str
     if (folder / "click_to_pixels.json").exists():
         found = json.loads((folder / "click_to_pixels.json").read_text())["ms"]
         yield "click to pixels in Chromium, p50 / p95", f"{found['p50']:.0f} / {found['p95']:.0f} ms", ""
+    yield from _operations(folder)
+    yield from _models(folder)
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    """A result, None where it was never taken."""
+    if not file.exists():
+        return None
+    found: dict[str, Any] = json.loads(file.read_text())
+    return found
+
+
+def _operations(folder: Path) -> Iterator[tuple[str, str, str]]:
+    """What happens under harm and change."""
+    if burst := _read(folder / "burst.json"):
+        times = burst["burst_rate"] / burst["base_rate"]
+        value = f"p99 {burst['burst_ms']['p99']:.0f} ms, drained in {burst['drain_seconds']:.1f} s"
+        yield f"{times:.0f} times the traffic for {burst['burst_seconds']:.0f} s", value, "p99 < 1 s, < 60 s"
+    if poison := _read(folder / "poison.json"):
+        value = f"{poison['crashes']} crashes, healthy p99 {100 * poison['p99_rise']:+.0f} %"
+        yield f"{poison['payloads']:,} mutated payloads between healthy events", value, "0, ≤ +10 %"
+    if flip := _read(folder / "flip.json"):
+        ratio = statistics.median(each["p99_during_to_before"] for each in flip["flips"])
+        yield "another model goes live at 200 events/s, p99 during over before", f"{ratio:.2f}", "≤ 1.5"
+
+
+_SETS = {"diginetica": "Diginetica", "yoochoose1_64": "Yoochoose 1/64", "beauty": "Beauty"}
+
+
+def _models(folder: Path) -> Iterator[tuple[str, str, str]]:
+    """Next-item quality of what streams, in percent."""
+    quality = _read(folder / "quality.json") or {"sets": {}}
+    for name, found in quality["sets"].items():
+        goals = found["goals"]
+        value = " / ".join(f"{100 * goal['reached']:.2f}" for goal in goals.values())
+        wanted = " / ".join(f"> {100 * goal['goal']:.1f}" for goal in goals.values())
+        yield f"{_SETS.get(name, name)}, {' / '.join(goals)}, %", value, wanted
 
 
 def rewritten(text: str, figures: str) -> str:
