@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -70,6 +70,29 @@ class KafkaLog:
             raise BrokerUnavailable(message) from error
 
 
+async def keep_following(settings: KafkaSettings, follow: Callable[[AIOKafkaConsumer], Awaitable[None]], topic: str) -> None:
+    """Call `follow` with a consumer without a group, and again with another whenever the broker fails it; until cancelled.
+
+    Args:
+        settings: the cluster.
+        follow: assigns partitions and reads until cancelled.
+        topic: what is read, for the log.
+    """
+    while True:
+        try:
+            consumer = AIOKafkaConsumer(
+                group_id=None, auto_offset_reset="earliest", enable_auto_commit=False, **aiokafka_options(settings)
+            )
+            await consumer.start()
+            try:
+                await follow(consumer)
+            finally:
+                await consumer.stop()
+        except KafkaError as error:
+            _LOG.warning("topic cannot be read, trying again", extra={"topic": topic, "error": str(error)})
+            await asyncio.sleep(1.0)
+
+
 class ItemFollower:
     """Keeps an `ItemView` equal to `shop.item_embeddings.v1`: reads it from the beginning, then follows it."""
 
@@ -85,32 +108,20 @@ class ItemFollower:
 
     async def run(self) -> None:
         """Follow until cancelled; a broker that is away is waited for."""
-        while True:
-            try:
-                await self._follow()
-            except KafkaError as error:
-                _LOG.warning("item topic cannot be read, trying again", extra={"error": str(error)})
-                await asyncio.sleep(1.0)
+        await keep_following(self._settings, self._follow, self._topic)
 
-    async def _follow(self) -> None:
-        consumer = AIOKafkaConsumer(
-            group_id=None, auto_offset_reset="earliest", enable_auto_commit=False, **aiokafka_options(self._settings)
-        )
-        await consumer.start()
-        try:
-            partitions = [TopicPartition(self._topic, number) for number in range(self._settings.partitions)]
-            consumer.assign(partitions)
-            await consumer.seek_to_beginning(*partitions)
-            ends = await consumer.end_offsets(partitions)
-            while True:
-                self._apply(await consumer.getmany(timeout_ms=500, max_records=500))
-                if not self.ready.is_set():
-                    positions = [await consumer.position(partition) >= ends[partition] for partition in partitions]
-                    if all(positions):
-                        self.ready.set()
-                await asyncio.sleep(0)  # a big catalogue must not hold up the pages
-        finally:
-            await consumer.stop()
+    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+        partitions = [TopicPartition(self._topic, number) for number in range(self._settings.partitions)]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        ends = await consumer.end_offsets(partitions)
+        while True:
+            self._apply(await consumer.getmany(timeout_ms=500, max_records=500))
+            if not self.ready.is_set():
+                positions = [await consumer.position(partition) >= ends[partition] for partition in partitions]
+                if all(positions):
+                    self.ready.set()
+            await asyncio.sleep(0)  # a big catalogue must not hold up the pages
 
     def _apply(self, fetched: dict[TopicPartition, list[object]]) -> None:
         for records in fetched.values():

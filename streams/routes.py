@@ -9,14 +9,13 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from contracts.errors import ContractError, DependencyError, RankerUnavailable
-from contracts.kafka_client import aiokafka_options
 from contracts.routes import KEY, PARTITION, Endpoint, Routes, decode_routes
 from contracts.settings import KafkaSettings
 from contracts.tensors import PAGE_RANKER_INPUTS
 from monitoring.rollout_metrics import RolloutMetrics
+from streams.kafka import keep_following
 from streams.ports import Answer, Ranker, Tensors
 from streams.shadow import Shadow
 
@@ -146,32 +145,20 @@ class RouteFollower:
 
     async def run(self) -> None:
         """Follow until cancelled; a broker that is away is waited for."""
-        while True:
-            try:
-                await self._follow()
-            except KafkaError as error:
-                _LOG.warning("model topic cannot be read, trying again", extra={"error": str(error)})
-                await asyncio.sleep(1.0)
+        await keep_following(self._settings, self._follow, self._partition.topic)
 
-    async def _follow(self) -> None:
-        consumer = AIOKafkaConsumer(
-            group_id=None, auto_offset_reset="earliest", enable_auto_commit=False, **aiokafka_options(self._settings)
-        )
-        await consumer.start()
-        try:
-            consumer.assign([self._partition])
-            await consumer.seek_to_beginning(self._partition)
-            end = (await consumer.end_offsets([self._partition]))[self._partition]
-            while True:
-                timeout = _POLL_MS if self._is_done else int(_RETRY_SECONDS * 1000)
-                fetched = await consumer.getmany(self._partition, timeout_ms=timeout)
-                for record in fetched.get(self._partition, ()):
-                    self._read(record.key, record.value)
-                if await consumer.position(self._partition) >= end:
-                    await self._carry_out()
-                    self.ready.set()
-        finally:
-            await consumer.stop()
+    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+        consumer.assign([self._partition])
+        await consumer.seek_to_beginning(self._partition)
+        end = (await consumer.end_offsets([self._partition]))[self._partition]
+        while True:
+            timeout = _POLL_MS if self._is_done else int(_RETRY_SECONDS * 1000)
+            fetched = await consumer.getmany(self._partition, timeout_ms=timeout)
+            for record in fetched.get(self._partition, ()):
+                self._read(record.key, record.value)
+            if await consumer.position(self._partition) >= end:
+                await self._carry_out()
+                self.ready.set()
 
     def _read(self, key: bytes | None, value: bytes | None) -> None:
         if key != KEY or value is None:

@@ -8,25 +8,22 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka import TopicPartition
 
 from contracts.errors import ContractError
-from contracts.kafka_client import kafka_python_options
 from contracts.settings import KafkaSettings
 from triton_models.items import LiveItems
 from triton_models.metrics import IndexMetrics
 from triton_models.records import Change, read_change
+from triton_models.topic_follower import POLL_MS, RETRY_SECONDS, TopicFollower
 
 _LOG = logging.getLogger(__name__)
 CHUNK = 64  # rows written at once: searches wait for a fraction of a millisecond
-POLL_MS = 200
 ASK_SECONDS = 2.0
-RETRY_SECONDS = 0.5
 
 
-class ItemFollower(threading.Thread):
-    """The thread; a broker that is away is waited for, and what was read stays.
+class ItemFollower(TopicFollower):
+    """The thread; what was read stays when the broker is away.
 
     Args:
         settings: the cluster.
@@ -39,59 +36,30 @@ class ItemFollower(threading.Thread):
     def __init__(
         self, settings: KafkaSettings, topic: str, items: LiveItems, model_version: int, metrics: IndexMetrics
     ) -> None:
-        super().__init__(name="item-follower", daemon=True)
-        self._settings = settings
-        self._topic = topic
+        super().__init__("item-follower", settings, topic)
         self._items = items
         self._model_version = model_version
         self._metrics = metrics
         self._next: dict[TopicPartition, int] = {}
         self._heard = time.monotonic()
-        self._ended = threading.Event()
         self.connected = threading.Event()
         """Set when the broker has answered once."""
-        self.ready = threading.Event()
-        """Set when all that the topic held at the start has been applied."""
         metrics.age.set_function(self.age_seconds)
 
     def age_seconds(self) -> float:
         """Seconds since the broker was last heard from."""
         return time.monotonic() - self._heard
 
-    def stop(self, timeout_seconds: float = 2.0) -> None:
-        """End the thread."""
-        self._ended.set()
-        self.join(timeout_seconds)
+    def on_lost(self) -> None:
+        """Count it."""
+        self._metrics.reconnects.inc()
 
-    def run(self) -> None:
-        """Follow until stopped."""
-        while not self._ended.is_set():
-            try:
-                self._follow()
-            except (KafkaError, OSError, ValueError) as error:
-                _LOG.warning("item topic cannot be read, trying again", extra={"error": f"{type(error).__name__}: {error}"})
-                self._metrics.reconnects.inc()
-                self._ended.wait(RETRY_SECONDS)
-
-    def _follow(self) -> None:
-        consumer = KafkaConsumer(
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            reconnect_backoff_max_ms=1000,
-            request_timeout_ms=10_000,
-            bootstrap_timeout_ms=2000,
-            check_crcs=False,  # in pure Python it takes longer than all else; TCP and the broker check too
-            max_partition_fetch_bytes=4 * 1024 * 1024,
-            **kafka_python_options(self._settings),
-        )
-        try:
-            partitions = self._partitions(consumer)
-            if partitions:
-                self._resume(consumer, partitions)
-                self._read(consumer, partitions)
-        finally:
-            consumer.close()
+    def follow(self, consumer: Any) -> None:
+        """Go on where the last connection ended."""
+        partitions = self._partitions(consumer)
+        if partitions:
+            self._resume(consumer, partitions)
+            self._read(consumer, partitions)
 
     def _partitions(self, consumer: Any) -> list[TopicPartition]:
         """All partitions of the topic; waits until it has been declared."""

@@ -7,32 +7,28 @@ A ranker that has read the topic from another place, or after a compaction, has 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka import TopicPartition
 
 from contracts.errors import ContractError
-from contracts.kafka_client import kafka_python_options
 from contracts.sessions import decode_session
 from contracts.settings import KafkaSettings
 from triton_models.learning import Learning, Lesson
 from triton_models.metrics import LearningMetrics
+from triton_models.topic_follower import POLL_MS, RETRY_SECONDS, TopicFollower
 
 _LOG = logging.getLogger(__name__)
 STEP_SECONDS = 1.0
 """While nothing hurries, what came is learned this often: in between a page asked for again is the same page."""
 CHUNK = 64
-POLL_MS = 200
-RETRY_SECONDS = 0.5
 RECORDS_PER_SESSION = 4
 """At the start the topic is read from so many records before its end, for each session that is kept."""
 
 
-class SessionFollower(threading.Thread):
-    """The thread; a broker that is away is waited for, and what was learned stays.
+class SessionFollower(TopicFollower):
+    """The thread; what was learned stays when the broker is away.
 
     Args:
         settings: the cluster.
@@ -43,50 +39,20 @@ class SessionFollower(threading.Thread):
     """
 
     def __init__(self, settings: KafkaSettings, topic: str, learning: Learning, most: int, metrics: LearningMetrics) -> None:
-        super().__init__(name="session-follower", daemon=True)
-        self._settings = settings
+        super().__init__("session-follower", settings, topic)
         self._partition = TopicPartition(topic, 0)
         self._learning = learning
         self._most = most
         self._metrics = metrics
         self._next: int | None = None
         self._waiting: list[Lesson] = []
-        self._ended = threading.Event()
-        self.ready = threading.Event()
-        """Set when all that the topic held at the start has been learned."""
 
-    def stop(self, timeout_seconds: float = 2.0) -> None:
-        """End the thread."""
-        self._ended.set()
-        self.join(timeout_seconds)
-
-    def run(self) -> None:
-        """Follow until stopped."""
-        while not self._ended.is_set():
-            try:
-                self._follow()
-            except (KafkaError, OSError, ValueError) as error:
-                _LOG.warning("session topic cannot be read, trying again", extra={"error": f"{type(error).__name__}: {error}"})
-                self._ended.wait(RETRY_SECONDS)
-
-    def _follow(self) -> None:
-        consumer = KafkaConsumer(
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            reconnect_backoff_max_ms=1000,
-            request_timeout_ms=10_000,
-            bootstrap_timeout_ms=2000,
-            check_crcs=False,  # as in `triton_models.follower`
-            **kafka_python_options(self._settings),
-        )
-        try:
-            while not consumer.partitions_for_topic(self._partition.topic):
-                if self._ended.wait(RETRY_SECONDS):
-                    return
-            self._read(consumer, self._resume(consumer))
-        finally:
-            consumer.close()
+    def follow(self, consumer: Any) -> None:
+        """Go on where the last connection ended; waits until the topic has been declared."""
+        while not consumer.partitions_for_topic(self._topic):
+            if self._ended.wait(RETRY_SECONDS):
+                return
+        self._read(consumer, self._resume(consumer))
 
     def _resume(self, consumer: Any) -> int:
         """Go on where the last connection ended; anew if the topic was made anew. The end of the topic."""

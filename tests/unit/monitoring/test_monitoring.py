@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from contracts.settings import ROOT
 from gateway.metrics import GatewayMetrics
-from monitoring import dashboards
+from monitoring import dashboards, panels
 from monitoring.metrics import CatalogMetrics, FeedbackMetrics, WorkerMetrics
 from monitoring.rollout_metrics import RolloutMetrics
 from triton_models.metrics import IndexMetrics, RankerMetrics
@@ -88,9 +88,9 @@ def test_every_metric_of_rules_and_dashboards_exists() -> None:
 
 
 @pytest.mark.parametrize("dashboard", dashboards.DASHBOARDS, ids=lambda dashboard: dashboard.uid)
-def test_committed_dashboards_are_what_the_code_makes(dashboard: dashboards.Dashboard) -> None:
+def test_committed_dashboards_are_what_the_code_makes(dashboard: panels.Dashboard) -> None:
     file = dashboards.FOLDER / f"{dashboard.uid}.json"
-    assert file.read_text() == dashboards.text(dashboard), "run python -m monitoring.dashboards"
+    assert file.read_text() == panels.text(dashboard), "run python -m monitoring.dashboards"
     assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in json.loads(file.read_text())["panels"])
 
 
