@@ -30,15 +30,17 @@ from stack.warmup import FEWEST, recorded
 from streams.sessions import decode_state
 from tests.stack.test_supervisor import free_settings, process, until, vitrine
 from tests.unit.triton_models.test_registry import changed
+from triton_models.artefact import read_manifest
 from triton_models.registry import publish
 
 pytestmark = pytest.mark.stack
-NEW = 2
+OLD = read_manifest(resolve(Settings().model.path)).version
+NEW = OLD + 1
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """A running stack of two workers with a small catalogue, and version 2 published: another session encoder and ranker."""
+    """A running stack of two workers with a small catalogue, and another version published: another session encoder and ranker."""
     var = tmp_path_factory.mktemp("rollout")
     patient = {"ranker_deadline_ms": 20_000.0}  # fallback pages are tested elsewhere
     settings = overridden(free_settings(var, workers=2), {"triton": patient, "model": {"learn": False}})
@@ -141,13 +143,13 @@ def test_a_version_that_dies_after_the_flip_is_taken_back_by_itself(shop: Settin
     assert flip.returncode == 1
     assert "rolled back" in told
     assert "fallbacks" in told
-    assert Operator(shop).rollout().live_version == 1
+    assert Operator(shop).rollout().live_version == OLD
     until(lambda: control.status(shop).is_healthy, 60)
     models(shop, "flip", str(NEW), "--watch", "0")
 
 
 def test_after_the_old_one_ended_and_a_restart_the_new_one_answers(shop: Settings) -> None:
-    models(shop, "retire", "1")
+    models(shop, "retire", str(OLD))
     assert [process.name for process in control.status(shop).processes][:1] == ["kafka"]
     assert "triton" not in {process.name for process in control.status(shop).processes}
     control.stop(shop)
