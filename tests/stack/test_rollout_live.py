@@ -40,7 +40,7 @@ NEW = OLD + 1
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """A running stack of two workers with a small catalogue, and another version published: another session encoder and ranker."""
+    """A running stack of two workers with a small catalogue, and a version published: other session encoder and ranker."""
     var = tmp_path_factory.mktemp("rollout")
     patient = {"ranker_deadline_ms": 20_000.0}  # fallback pages are tested elsewhere
     settings = overridden(free_settings(var, workers=2), {"triton": patient, "model": {"learn": False}})

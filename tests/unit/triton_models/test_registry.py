@@ -15,6 +15,7 @@ from triton_models.registry import ITEM_GRAPHS, publish
 from triton_models.servable_ranker import PageRanker, probe
 
 DEMO = ROOT / "triton_models" / "artefacts" / "demo"
+FIRST = int(checkpoint.load_manifest(DEMO)["version"]) + 1  # that the registry gives
 # One tensor of each network whose change changes what the network answers.
 TENSORS = {"session": "gru.weight_ih_l0", "scorer": "linear.weight", "fusion": "gate.0.weight"}
 
@@ -41,17 +42,17 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
-    """A registry with version 2: the demo with another session encoder."""
+    """A registry with one version: the demo with another session encoder."""
     root = tmp_path_factory.mktemp("models")
     artefact = changed(tmp_path_factory.mktemp("artefact"), "session")
-    assert publish(artefact, root, based_on=base) == 2
+    assert publish(artefact, root, based_on=base) == FIRST
     return root
 
 
 def test_a_published_version_loads_answers_with_its_number_and_shares_the_item_graphs(published: Path, base: Path) -> None:
-    folder = published / "2"
+    folder = published / str(FIRST)
     answer = PageRanker.open(folder).rank(probe(2))
-    assert int(answer["info"][0]) == 2
+    assert int(answer["info"][0]) == FIRST
     for name in ITEM_GRAPHS:
         assert (folder / f"{name}.onnx").samefile(base / f"{name}.onnx")
     assert {f"{name}.onnx" for name in GRAPHS} <= {file.name for file in folder.iterdir()}
@@ -61,23 +62,23 @@ def test_the_same_weights_are_published_once_and_a_number_is_never_given_twice(
     published: Path, base: Path, tmp_path: Path
 ) -> None:
     again = changed(tmp_path / "again", "session")
-    assert publish(again, published, based_on=base) == 2
+    assert publish(again, published, based_on=base) == FIRST
     third = publish(changed(tmp_path / "third", "scorer"), published, based_on=base)
-    (published / "3").rename(tmp_path / "deleted by somebody")
+    (published / str(FIRST + 1)).rename(tmp_path / "deleted by somebody")
     fourth = publish(changed(tmp_path / "fourth", "scorer", 1.02), published, based_on=base)
-    assert (third, fourth) == (3, 4)
-    assert [release.version for release in list_releases(published)] == [2, 4]
+    assert (third, fourth) == (FIRST + 1, FIRST + 2)
+    assert [release.version for release in list_releases(published)] == [FIRST, FIRST + 2]
 
 
 def test_other_weights_in_a_published_file_are_refused_by_name(published: Path) -> None:
-    release = release_of(published, 2)
-    verify(published / "2", release)
-    file = published / "2" / "artefact" / "scorer.safetensors"
+    release = release_of(published, FIRST)
+    verify(published / str(FIRST), release)
+    file = published / str(FIRST) / "artefact" / "scorer.safetensors"
     content = file.read_bytes()
     file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     try:
         with pytest.raises(ConfigurationError, match=r"scorer\.safetensors has SHA-256"):
-            verify(published / "2", release)
+            verify(published / str(FIRST), release)
     finally:
         file.write_bytes(content)
 
@@ -99,6 +100,6 @@ def test_an_artefact_with_another_hash_with_nan_or_of_one_network_is_not_publish
 
 def test_only_a_changed_item_tower_changes_the_items_version(published: Path, tmp_path: Path) -> None:
     demo = items_version(checkpoint.load_manifest(DEMO))
-    assert read_release(published / "2").items_version == demo
+    assert read_release(published / str(FIRST)).items_version == demo
     other = changed(tmp_path / "fusion", "fusion")
     assert items_version(json.loads((other / "manifest.json").read_text())) != demo
