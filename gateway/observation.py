@@ -25,7 +25,7 @@ SUMMARY_QUERIES = {
     "stage_p99_seconds": f"histogram_quantile(0.99, {_STAGE})",
     "events_per_second": "sum(rate(vitrine_events_total[{window}]))",
     "pages_per_second": "sum(rate(vitrine_pages_total[{window}]))",
-    "degraded_per_second": 'sum(rate(vitrine_pages_total{{degraded="true"}}[{window}]))',
+    "degraded_per_second": 'sum(rate(vitrine_fallbacks_total{{reason!="triton_slow"}}[{window}]))',
     "accepted_per_second": 'sum(rate(vitrine_gateway_events_total{{outcome="accepted"}}[{window}]))',
     "lag_messages": "sum(vitrine_consumer_lag_messages)",
     "lag_seconds": "max(vitrine_consumer_lag_seconds)",

@@ -38,8 +38,8 @@ OVERVIEW = Dashboard(
         Panel("Pages per second", {"pages": "sum(rate(vitrine_pages_total[1m]))"}, "reqps", "stat", 4),
         Panel("Freshness p99", {"p99": "vitrine:event_to_page_seconds:p99"}, "s", "stat", 4, limit=0.25),
         Panel(
-            "Degraded pages",
-            {"share": 'sum(rate(vitrine_pages_total{degraded="true"}[5m])) / sum(rate(vitrine_pages_total[5m]))'},
+            "Fallback pages",
+            {"share": 'sum(rate(vitrine_fallbacks_total{reason!="triton_slow"}[5m])) / sum(rate(vitrine_pages_total[5m]))'},
             "percentunit",
             "stat",
             4,

@@ -32,6 +32,7 @@ async function show(page) {
   if (page !== latest) return; // a newer page came while the products were asked for
   $("grid-title").textContent = placement.item_list_name;
   $("flag").hidden = !page.degraded;
+  $("flag").textContent = page.fallback_reason === "triton_slow" ? "fewer candidates: the model is busy" : "without the model: it is away";
   swap(grid, placement.items.filter((each) => found.has(each.item_id)).map((each) => tile(found.get(each.item_id), each, page.attribution_token)));
   main.dataset.sequence = page.sequence;
   const sentAt = visitor.sentAt;
@@ -68,7 +69,7 @@ function tile(item, recommended = null, token = null) {
 function grid(title) {
   const skeletons = Array.from({ length: 8 }, () => make("li", { class: "tile skeleton", "aria-hidden": "true" }));
   return [
-    make("div", { class: "lead" }, make("h2", { id: "grid-title" }, title), make("span", { class: "pill warn", id: "flag", hidden: true }, "popular products: the model is away")),
+    make("div", { class: "lead" }, make("h2", { id: "grid-title" }, title), make("span", { class: "pill warn", id: "flag", hidden: true })),
     make("ul", { class: "grid", id: "grid", "aria-label": title }, ...skeletons),
   ];
 }

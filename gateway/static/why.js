@@ -62,7 +62,7 @@ function reasons(grid, found) {
 function spoken(item) {
   const said = Object.entries(item.voices ?? {}).filter(([, share]) => share >= 0.05).sort((one, other) => other[1] - one[1]);
   const words = said.map(([name, share]) => `${VOICES[name]} ${Math.round(share * 100)} %`);
-  return words.length ? make("div", { class: "muted" }, words.join(", ")) : null;
+  return words.length > 1 ? make("div", { class: "muted" }, words.join(", ")) : null;
 }
 
 async function memory(visitor, page) {
