@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,12 +15,14 @@ import numpy as np
 from contracts.catalog import CatalogItem, ItemEmbedding, Rating, encode
 from contracts.errors import BrokerUnavailable, DependencyError
 from contracts.keys import item_key, message_key
+from contracts.settings import ROOT
 from contracts.tensors import MAX_ANSWERS, Candidate
 from streams.batch import Incoming
 from streams.items import ItemView
 from streams.ports import Answer, Record, Tensors
 
 WIDTH = 4
+DEMO_VERSION = int(json.loads((ROOT / "triton_models" / "artefacts" / "demo" / "manifest.json").read_text())["version"])
 
 
 class ManualClock:

@@ -28,14 +28,13 @@ from stack.flip import Operator
 from stack.triton import ensure_exported
 from stack.warmup import FEWEST, recorded
 from streams.sessions import decode_state
+from tests.fakes import DEMO_VERSION
 from tests.stack.test_supervisor import free_settings, process, until, vitrine
 from tests.unit.triton_models.test_registry import changed
-from triton_models.artefact import read_manifest
 from triton_models.registry import publish
 
 pytestmark = pytest.mark.stack
-OLD = read_manifest(resolve(Settings().model.path)).version
-NEW = OLD + 1
+OLD, NEW = DEMO_VERSION, DEMO_VERSION + 1
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +94,7 @@ def test_flip_and_rollback_under_load_lose_nothing_and_mix_nothing(shop: Setting
     assert report.degraded_pages == 0
 
     orders = orders_of(pages)
-    steps = (1, NEW, 1, NEW)
+    steps = (OLD, NEW, OLD, NEW)
     assert all(order in {steps[a:b] for a in range(4) for b in range(a + 1, 5)} for order in orders)
     assert max(map(len, orders)) >= 2
     assert shadow_differs(printed)
@@ -104,7 +103,7 @@ def test_flip_and_rollback_under_load_lose_nothing_and_mix_nothing(shop: Setting
 def expected_of(settings: Settings, events: list[Stored], pages: list[Stored]) -> Expected:
     """Of every page and session what the oracle of *its* version has there."""
     operator = Operator(settings)
-    by_version = {version: expected_by(settings, operator.address_of(version), events) for version in (1, NEW)}
+    by_version = {version: expected_by(settings, operator.address_of(version), events) for version in (OLD, NEW)}
     mixed = replace(by_version[NEW], pages=dict(by_version[NEW].pages), states=dict(by_version[NEW].states))
     for page in pages:
         source = content(page.value or b"")["source"]

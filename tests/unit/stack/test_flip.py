@@ -20,6 +20,9 @@ from stack.environment import overridden
 from stack.flip import Operator
 from stack.rollout import started, warmed
 from stack.status import ProcessStatus, Status
+from tests.fakes import DEMO_VERSION
+
+NEW = DEMO_VERSION + 1
 
 
 class Worker:
@@ -93,21 +96,21 @@ def test_a_change_that_a_worker_does_not_carry_out_names_the_worker(
     operator: Operator, workers: list[Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stack.flip.CHANGE_SECONDS", 0.3)
-    operator.file.change(lambda rollout: warmed(started(rollout, 2), 2))
+    operator.file.change(lambda rollout: warmed(started(rollout, NEW), NEW))
     workers[0].rollout.route_serial.set(2)
     with pytest.raises(control.StackFailed, match=r"^worker-1 did not change"):
-        operator.shadow(2, 0.5)
+        operator.shadow(NEW, 0.5)
     for worker in workers:
         worker.rollout.route_serial.set(3)
-    assert operator.shadow(2, 0.0) < 0.3
+    assert operator.shadow(NEW, 0.0) < 0.3
 
 
 def test_a_version_with_another_item_tower_is_refused_with_what_to_do(operator: Operator) -> None:
-    folder = operator.releases / "2"
+    folder = operator.releases / str(NEW)
     folder.mkdir(parents=True)
-    release = {"version": 2, "content": "c", "items_version": "other", "published_time": 0, "files": {}}
+    release = {"version": NEW, "content": "c", "items_version": "other", "published_time": 0, "files": {}}
     (folder / "release.json").write_text(json.dumps(release))
     with pytest.raises(ConfigurationError, match=r"another item tower .* VITRINE_MODEL__PATH"):
-        operator.check(2)
-    with pytest.raises(ConfigurationError, match=r"version 3 is not published .* expected one of: 2"):
-        operator.check(3)
+        operator.check(NEW)
+    with pytest.raises(ConfigurationError, match=rf"version {NEW + 1} is not published .* expected one of: {NEW}"):
+        operator.check(NEW + 1)

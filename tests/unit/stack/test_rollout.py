@@ -32,6 +32,7 @@ from stack.rollout import (
     started,
     warmed,
 )
+from tests.fakes import DEMO_VERSION
 
 ONE = Rollout(slots={SLOTS[0]: 1})
 BOTH = warmed(started(ONE, 2), 2)
@@ -107,7 +108,7 @@ def test_a_candidate_whose_files_went_away_does_not_keep_the_stack_from_starting
         async with httpx.AsyncClient() as web:
             return Planner(settings, web).plan()
 
-    RolloutFile(releases_folder(settings), 1).change(lambda rollout: shadowed(started(rollout, 9), 9, 0.1))
+    RolloutFile(releases_folder(settings), DEMO_VERSION).change(lambda rollout: shadowed(started(rollout, 9), 9, 0.1))
     planned = asyncio.run(plan())
     assert [service.name for service in planned.services if service.name in SLOTS] == ["triton"]
     assert any(note.startswith("model version 9 does not run: version 9 is not published") for note in planned.notes)
