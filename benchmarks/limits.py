@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-RATES = (
-    200.0, 400.0, 600.0, 800.0, 1000.0, 1200.0, 1400.0, 1600.0, 1800.0, 2000.0, 2300.0, 2600.0, 3000.0, 4000.0, 6000.0,
-)  # fmt: skip
+RATES = (*(100.0 * hundreds for hundreds in range(2, 21)), 2300.0, 2600.0, 3000.0, 4000.0, 6000.0)
+TRIES = 3
 
 
 def highest_rate(holds: Callable[[float], bool], start: float, rates: Sequence[float] = RATES) -> float:
     """The highest of `rates` that holds, walking up from `start` or halving below it; 0 if none does.
 
-    A rate that fails is tried a second time before it counts as failed: one pause of the machine is no limit of a system.
+    A rate is tried up to `TRIES` times before it counts as failed: a pause of the machine is no limit of a system.
 
     Args:
         holds: loads the system with a rate and tells whether it kept its promise.
@@ -21,7 +20,7 @@ def highest_rate(holds: Callable[[float], bool], start: float, rates: Sequence[f
     """
 
     def surely(place: int) -> bool:
-        return holds(rates[place]) or holds(rates[place])
+        return any(holds(rates[place]) for _ in range(TRIES))
 
     place = max((number for number, rate in enumerate(rates) if rate <= start), default=0)
     if surely(place):

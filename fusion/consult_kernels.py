@@ -128,7 +128,9 @@ def consult(
         mark = first_number + row
         sessions = find(prefix, index, work, mark, newest, neighbours)
         voted = vote_for_items(sessions, index, work, living, shape, votes, lists[0])
-        paired = _co_visits(prefix[max(0, len(prefix) - AHEAD) :], index, pair_sessions, scratch, lists[1], lists[2])
+        paired = 0
+        if pair_sessions > 0:
+            paired = _co_visits(prefix[max(0, len(prefix) - AHEAD) :], index, pair_sessions, scratch, lists[1], lists[2])
         total[row, 1] = len(sessions)
         for at in range(voted):
             total[row, 0] += votes[lists[0, at]]

@@ -177,7 +177,7 @@ class Learned:
             self._trend = np.concatenate((self.counters.features(), self.counters.unseen()[None]))
         return self._trend
 
-    def hear(self, prefix: Ints, proposed: Ints, top: int, top_pairs: int) -> Heard:
+    def hear(self, prefix: Ints, proposed: Ints, top: int, top_pairs: int, *, with_pairs: bool = True) -> Heard:
         """What was learned of proposed items, and what it proposes itself.
 
         Args:
@@ -185,9 +185,10 @@ class Learned:
             proposed: int64 [N, P] distinct item keys, 0 where empty.
             top: most items of the neighbours, see `SessionNeighbours.consult`.
             top_pairs: most items of the co-visits.
+            with_pairs: see `SessionNeighbours.consult`.
         """
         rows = self.rows(proposed)
-        said = self.neighbours.consult(_packed(self.rows(prefix)), rows, top, top_pairs)
+        said = self.neighbours.consult(_packed(self.rows(prefix)), rows, top, top_pairs, with_pairs=with_pairs)
         every = np.concatenate((rows, said.extra), axis=1)
         return Heard(self._keys[said.extra], said, self.trend()[every])
 

@@ -197,7 +197,7 @@ class SessionNeighbours:
         kernels.look_up(queries, self._index, work, first, living, limits, shape, items, values)
         return items, values
 
-    def consult(self, queries: Ints, proposed: Ints, top: int, top_pairs: int) -> Consulted:
+    def consult(self, queries: Ints, proposed: Ints, top: int, top_pairs: int, *, with_pairs: bool = True) -> Consulted:
         """What neighbours, co-visits and transitions say of proposed items, and what they propose themselves.
 
         Args:
@@ -205,6 +205,7 @@ class SessionNeighbours:
             proposed: int64 [N, P] distinct rows, -1 where empty or unknown.
             top: most items that the neighbours propose; those that are proposed already count too.
             top_pairs: most items that co-visits propose, likewise.
+            with_pairs: False leaves co-visits and transitions 0, which is more than half of the work for long prefixes.
         """
         width = proposed.shape[1]
         extra = np.full((len(queries), top + top_pairs), -1, dtype=np.int64)
@@ -212,7 +213,7 @@ class SessionNeighbours:
         total = np.zeros((len(queries), 2), dtype=np.float32)
         work, first, living, shape = self._prepared(queries)
         rules = self.settings
-        limits = (rules.newest, rules.neighbours, rules.pair_sessions, top, top_pairs)
+        limits = (rules.newest, rules.neighbours, rules.pair_sessions if with_pairs else 0, top, top_pairs)
         consult_kernels.consult(
             queries, proposed, self._index, work, self._memory, first, living, limits, shape, extra, said, total
         )

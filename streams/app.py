@@ -7,6 +7,7 @@ iterating the stream, since the iterator acknowledges events of an old generatio
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from itertools import islice
 from typing import Any
@@ -131,6 +132,7 @@ class EventsWorker:
             await self.follower.ready.wait()
             await versions.follower.ready.wait()
             self.delivery = self._delivery(stream, versions)
+            gc.freeze()  # the catalogue lives long: looking through it for garbage would hold up pages now and then
             await self.delivery.run(lambda: bool(self.app.should_stop))
         finally:
             for task in tasks:
@@ -169,7 +171,7 @@ class EventsWorker:
             at_rest += value is None
             if value is not None and self._is_expired(key, state := decode_state(value)):
                 expired.append((key, state.partition))
-            if index % 2000 == 1999:
+            if index % 50 == 49:  # an event waits for as many states to be read, a millisecond
                 await asyncio.sleep(0)
         forgetting = Forgetting(delivery)
         for start in range(0, len(expired), _SWEEP_CHUNK):

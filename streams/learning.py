@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from streams.delivery import SessionTable
 
 _LOG = logging.getLogger(__name__)
-CHUNK = 200
-"""Records written at once: the events' own writes wait no longer than for these."""
+CHUNK = 8
+"""Records made and written at once: an event that comes meanwhile waits a millisecond or two, not for all that changed."""
+PAUSE_SECONDS = 0.005
+"""Between two chunks, so that publishing takes at most a third of the loop however many sessions changed."""
 
 
 def session_record(topic: str, visitor_key: bytes, state: SessionState, knows: Callable[[int], bool]) -> Record | None:
@@ -118,7 +120,7 @@ class SessionPublisher:
             gone, self._gone = self._gone, set()
             changed, self._changed = self._changed, {}
             try:
-                for chunk in _chunks(sorted(gone), CHUNK // 8):
+                for chunk in _chunks(sorted(gone), 1):
                     await self._log.write([record for key in chunk for record in session_tombstones(self._topic, key)])
                     self._count("forgotten", len(chunk))
                 return await self._write(changed)
@@ -136,7 +138,7 @@ class SessionPublisher:
             await self._log.write(records)
             self._count("published", len(records))
             written += len(records)
-            await asyncio.sleep(0)
+            await asyncio.sleep(PAUSE_SECONDS)
         return written
 
 

@@ -73,7 +73,8 @@ class FusedRanking:
             return None
         keys = self._items.columns.keys
         nothing = np.zeros((len(pages.tenants), 1), np.int64)
-        heard = self._learning.hear(pages.tenants, prefix_keys(sessions.ring, keys), nothing, 2 * NEIGHBOURS, 0)
+        prefix = prefix_keys(sessions.ring, keys)
+        heard = self._learning.hear(pages.tenants, prefix, nothing, 2 * NEIGHBOURS, 0, with_pairs=False)
         said = evidence(heard, slice(1, None))
         rows = self._items.rows_of(heard.keys)
         order = np.lexsort((self._items.columns.ties[np.maximum(rows, 0)], -said, rows < 0), axis=-1)

@@ -111,7 +111,9 @@ class Learning:
         """Sessions of all shops."""
         return sum(len(learned) for learned in self._shops.values())
 
-    def hear(self, tenants: Sequence[int], prefix: Ints, proposed: Ints, top: int, top_pairs: int) -> Heard:
+    def hear(
+        self, tenants: Sequence[int], prefix: Ints, proposed: Ints, top: int, top_pairs: int, *, with_pairs: bool = True
+    ) -> Heard:
         """`Learned.hear` for sessions of several shops, each asked of its own; call it under the lock.
 
         Args:
@@ -120,14 +122,15 @@ class Learning:
             proposed: int64 [N, P] distinct item keys, 0 where empty.
             top: most items of the neighbours.
             top_pairs: most items of the co-visits.
+            with_pairs: False passes over the co-visits.
         """
         groups: dict[int, list[int]] = {}
         for row, tenant in enumerate(tenants):
             groups.setdefault(tenant, []).append(row)
         if len(groups) == 1:
-            return self._shop(tenants[0]).hear(prefix, proposed, top, top_pairs)
+            return self._shop(tenants[0]).hear(prefix, proposed, top, top_pairs, with_pairs=with_pairs)
         heard = [
-            (np.array(rows), self._shop(tenant).hear(prefix[rows], proposed[rows], top, top_pairs))
+            (np.array(rows), self._shop(tenant).hear(prefix[rows], proposed[rows], top, top_pairs, with_pairs=with_pairs))
             for tenant, rows in groups.items()
         ]
         order = np.argsort(np.concatenate([rows for rows, _ in heard]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 import time
@@ -108,6 +109,7 @@ def open_ranker() -> ServedRanker:
     if settings.model.learn:
         learner.start()
     _wait(follower)
+    gc.freeze()  # as in the worker: a full collection of model and index would hold up a page
 
     def close() -> None:
         follower.stop()

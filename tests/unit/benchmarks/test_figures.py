@@ -17,15 +17,15 @@ def test_the_search_finds_the_highest_rate_that_holds_from_anywhere(limit: float
     assert highest_rate(lambda rate: rate <= limit, start) == expected
 
 
-def test_one_failure_is_tried_again_and_two_are_a_limit() -> None:
+def test_a_failure_is_tried_again_and_three_are_a_limit() -> None:
     tried: list[float] = []
 
     def holds(rate: float) -> bool:
         tried.append(rate)
-        return rate < 1000 and tried.count(rate) == 2
+        return rate < 800 and tried.count(rate) == 3
 
-    assert highest_rate(holds, 600) == 800
-    assert tried == [600, 600, 800, 800, 1000, 1000]
+    assert highest_rate(holds, 600) == 700
+    assert tried == [600, 600, 600, 700, 700, 700, 800, 800, 800]
 
 
 def test_a_system_that_keeps_no_rate_has_none() -> None:

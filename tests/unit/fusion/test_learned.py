@@ -169,3 +169,14 @@ def test_a_log_and_a_stream_of_the_same_sessions_teach_the_same() -> None:
     np.testing.assert_allclose(one.trend, other.trend, rtol=1e-5, atol=1e-6)
     with pytest.raises(ValueError, match="4 items known"):
         seeded.seed(keys, np.array([0]), np.array([1]))
+
+
+def test_votes_are_the_same_bits_without_co_visits() -> None:
+    learned = busy(5)
+    prefix, proposed = queries(20)
+    every, votes = learned.hear(prefix, proposed, 5, 0), learned.hear(prefix, proposed, 5, 0, with_pairs=False)
+    assert every.said.pairs.any()
+    assert not votes.said.pairs.any()
+    assert not votes.said.last.any()
+    assert votes.keys.tobytes() == every.keys.tobytes()
+    assert votes.said.votes.tobytes() == every.said.votes.tobytes()
