@@ -60,7 +60,7 @@ def _co_visits(prefix: Ints, index: Any, newest: int, scratch: Floats, touched: 
     from the newest of them, plus the share of its transitions. Returns how many items were touched, listed in `touched`.
     """
     seen_in = index[3]
-    length = len(prefix)
+    length = len(prefix) if newest > 0 else 0
     count = 0
     for step in range(1, min(length, AHEAD) + 1):
         item = prefix[length - step]
@@ -128,9 +128,7 @@ def consult(
         mark = first_number + row
         sessions = find(prefix, index, work, mark, newest, neighbours)
         voted = vote_for_items(sessions, index, work, living, shape, votes, lists[0])
-        paired = 0
-        if pair_sessions > 0:
-            paired = _co_visits(prefix[max(0, len(prefix) - AHEAD) :], index, pair_sessions, scratch, lists[1], lists[2])
+        paired = _co_visits(prefix[max(0, len(prefix) - AHEAD) :], index, pair_sessions, scratch, lists[1], lists[2])
         total[row, 1] = len(sessions)
         for at in range(voted):
             total[row, 0] += votes[lists[0, at]]
