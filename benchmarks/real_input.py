@@ -155,7 +155,7 @@ def main(
     / "sessions"
     / "yoochoose_100k_timestamped",
     limit: Annotated[int, typer.Option(min=100, help="Clicks to replay.")] = 10_000,
-    seconds: Annotated[float, typer.Option(min=5, help="Before the first load is broken off.")] = 45.0,
+    seconds: Annotated[float, typer.Option(min=5, help="Before the first load is broken off.")] = 15.0,
 ) -> None:
     """Measure, and write benchmarks/results/real_input.json."""
     about, console = machine.describe(), Console()
