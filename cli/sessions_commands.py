@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from training.sessions.data import Dataset
     from training.sessions.encoder import EncoderRecipe
     from training.small.choice import Choice
+    from training.tracking.port import Tracker
 
 EVALUATE = typer.Typer(help="Next-item quality of your own log, ours beside the baselines.", no_args_is_help=True)
 _SESSION_K, _HISTORY_K = 20, 10
@@ -57,6 +58,15 @@ def _folder(checkpoints: Path | None, data: Dataset, recipe: EncoderRecipe) -> P
     return resolve(checkpoints) if checkpoints else resolve(Settings().stack.var) / "sessions" / data.name / recipe.label
 
 
+def _tracker(data: Dataset, folder: Path, *, is_told: bool) -> Tracker:
+    """Where the curves go, by the settings; nowhere for all processes but the first."""
+    from contracts.settings import Settings, resolve
+    from training.tracking.port import open_tracker
+
+    tracking = Settings().tracking
+    return open_tracker(tracking.backend if is_told else "none", folder, resolve(tracking.store), f"sessions {data.name}")
+
+
 def _choice(data: Dataset, recipe: EncoderRecipe, console: Console) -> Choice:
     """The recipe for this log; on a small one augmentation is tried first."""
     from training.small.choice import fitted_to
@@ -74,20 +84,26 @@ def _choice(data: Dataset, recipe: EncoderRecipe, console: Console) -> Choice:
     return choice
 
 
-def _train(data: Dataset, recipe: EncoderRecipe, checkpoints: Path | None, k: int, threads: int) -> EncoderRecipe:
-    """Train; the recipe that was used."""
+def _train(data: Dataset, recipe: EncoderRecipe, checkpoints: Path | None, k: int, threads: int) -> EncoderRecipe | None:
+    """Train, together with the other processes of torchrun if there are any; the recipe, None in all but the first of them."""
+    from dataclasses import asdict
+
     import torch
     from rich.console import Console
 
     from benchmarks.quality_report import bars
+    from training.distributed import joined_world
     from training.sessions.encoder_training import train_encoder
 
     torch.set_num_threads(threads)
-    console = Console()
-    choice = _choice(data, recipe, console)
-    folder = _folder(checkpoints, data, choice.recipe)
-    with bars(console) as tick:
-        progress = train_encoder(data, folder, choice.recipe, k, tick, augment=choice.augment)
+    with joined_world("cpu") as world:
+        console = Console(quiet=not world.writes)
+        choice = _choice(data, recipe, console)
+        folder = _folder(checkpoints, data, choice.recipe)
+        with _tracker(data, folder, is_told=world.writes) as tracker, bars(console) as tick:
+            tracker.settings(asdict(choice.recipe))
+            progress = train_encoder(data, folder, choice.recipe, k, tick, tracker=tracker, world=world, augment=choice.augment)
+        is_first = world.writes
     for number, row in enumerate(progress.curve, start=1):
         words = ", ".join(
             f"{name} {value:.4f}" for name, value in row.items() if isinstance(value, float) and name != "seconds"
@@ -96,7 +112,7 @@ def _train(data: Dataset, recipe: EncoderRecipe, checkpoints: Path | None, k: in
     console.print(
         f"encoder     {folder / 'final.pt'}\ncurves      tensorboard --logdir {folder}", soft_wrap=True, highlight=False
     )
-    return choice.recipe
+    return choice.recipe if is_first else None
 
 
 def _evaluate(
@@ -171,15 +187,18 @@ def train_sessions(  # noqa: PLR0917 - one parameter an option
     The last tenth of the training sessions stops the training early; then the encoder learns from that tenth too. A small log
     (below 10,000 targets) is trained in smaller steps, and on cropped, masked and reordered sessions too if short trials show
     on that tenth that they help. The same command goes on where a kill ended it. `vitrine evaluate sessions` with the same
-    options measures what was trained; --serve makes of it what Triton serves, blend and neighbours included, where an item's id
-    is its number in the files;
-    docs/models.md tells what of it is served.
+    options measures what was trained; the curves go to TensorBoard, or to MLflow by VITRINE_TRACKING__BACKEND=mlflow. --serve makes of it what Triton serves, blend and neighbours included, where an item's id
+    is its number in the files; docs/models.md tells what of it is served.
+
+    On several processes, with the same figures but for rounding and dropout:
+
+        torchrun --nproc-per-node 2 -m cli train sessions --data DIR --threads 1
     """
     from training.sessions.data import read_sessions
 
     log = read_sessions(data)
     trained = _train(log, _recipe(fewest, most, refit, seed), checkpoints, _SESSION_K, threads)
-    if serve is not None:
+    if serve is not None and trained is not None:
         _serve(log, trained, checkpoints, serve, tenant)
 
 

@@ -175,9 +175,12 @@ def write_graph(graph: Graph, path: Path) -> None:
 def stamp_of(folder: Path, manifest: dict[str, object]) -> str:
     """What an export depends on: the format, the manifest with the hashes of all weights, the text encoder, the objectives."""
     weights = Path(encoder_path(str(manifest["text_encoder"]))) / "model.safetensors"
-    size = weights.stat().st_size if weights.exists() else 0
+    text_encoder = ""
+    if weights.exists():  # by content: weights that were tuned lie at the same place and are as long as those before
+        with weights.open("rb") as file:
+            text_encoder = hashlib.file_digest(file, "sha256").hexdigest()
     objectives = Settings().objectives.model_dump()
-    content = json.dumps([FORMAT, OPSET, checkpoint.fingerprint(manifest), size, folder.name, objectives])
+    content = json.dumps([FORMAT, OPSET, checkpoint.fingerprint(manifest), text_encoder, folder.name, objectives])
     return hashlib.sha256(content.encode()).hexdigest()
 
 

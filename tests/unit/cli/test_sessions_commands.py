@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from typer.testing import CliRunner
 
 from cli.main import build
 from contracts.errors import ConfigurationError
+from contracts.settings import ROOT
 
 QUICK = ["--fewest", "2", "--most", "2", "--refit", "1", "--threads", "1"]
 
@@ -58,6 +62,38 @@ def test_sessions_are_trained_once_and_the_evaluation_measures_that_training(cir
     assert f"{figures['models']['blend']['mrr@20']:.4f}" in shown
     assert shown.count("<svg") == 5, "before and after, learning curve, by length, by popularity, by position"
     assert not re.search(r"""(?:src|href)=["'](?!#)|@import|url\((?!#)""", shown), "nothing is loaded from elsewhere"
+
+
+def test_the_curves_go_where_the_settings_say(circle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = tmp_path / "store"
+    monkeypatch.setenv("VITRINE_TRACKING__BACKEND", "mlflow")
+    monkeypatch.setenv("VITRINE_TRACKING__STORE", str(store))
+    invoke("train", "sessions", "--data", circle, "--checkpoints", tmp_path / "run", *QUICK)
+    from mlflow.tracking import MlflowClient  # noqa: PLC0415 - seconds to import, and only here
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{store / 'mlflow.db'}")
+    (run,) = client.search_runs([client.get_experiment_by_name("sessions circle").experiment_id])
+    assert run.data.params["negatives"] == "4096"
+    assert [point.step for point in client.get_metric_history(run.info.run_id, "refit/loss")] == [3]
+    assert not (tmp_path / "run" / "tensorboard").exists()
+
+
+def test_torchrun_trains_with_the_same_command_and_one_process_speaks(circle: Path, tmp_path: Path) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "cli"]
+    done = subprocess.run(
+        [*torchrun, "train", "sessions", "--data", str(circle), "--checkpoints", str(tmp_path / "two"), *QUICK],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("refit  epoch 3") == 1
+    said = invoke("train", "sessions", "--data", circle, "--checkpoints", tmp_path / "one", *QUICK)
+    losses = [float(re.findall(r"loss (\d+\.\d+)", text)[0]) for text in (done.stdout, said)]  # of the first epoch
+    assert losses[0] == pytest.approx(losses[1], rel=0.02), "but for dropout"
 
 
 def test_histories_hold_out_the_last_item_and_mask_what_was_seen(tmp_path: Path) -> None:
