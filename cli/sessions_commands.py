@@ -187,8 +187,9 @@ def train_sessions(  # noqa: PLR0917 - one parameter an option
     The last tenth of the training sessions stops the training early; then the encoder learns from that tenth too. A small log
     (below 10,000 targets) is trained in smaller steps, and on cropped, masked and reordered sessions too if short trials show
     on that tenth that they help. The same command goes on where a kill ended it. `vitrine evaluate sessions` with the same
-    options measures what was trained; the curves go to TensorBoard, or to MLflow by VITRINE_TRACKING__BACKEND=mlflow. --serve makes of it what Triton serves, blend and neighbours included, where an item's id
-    is its number in the files; docs/models.md tells what of it is served.
+    options measures what was trained; the curves go to TensorBoard, or to MLflow by VITRINE_TRACKING__BACKEND=mlflow.
+    --serve makes of it what Triton serves, blend and neighbours included, where an item's id is its number in the files;
+    docs/models.md tells what of it is served.
 
     On several processes, with the same figures but for rounding and dropout:
 
