@@ -103,7 +103,6 @@ def _train(data: Dataset, recipe: EncoderRecipe, checkpoints: Path | None, k: in
         with _tracker(data, folder, is_told=world.writes) as tracker, bars(console) as tick:
             tracker.settings(asdict(choice.recipe))
             progress = train_encoder(data, folder, choice.recipe, k, tick, tracker=tracker, world=world, augment=choice.augment)
-        is_first = world.writes
     for number, row in enumerate(progress.curve, start=1):
         words = ", ".join(
             f"{name} {value:.4f}" for name, value in row.items() if isinstance(value, float) and name != "seconds"
@@ -112,7 +111,7 @@ def _train(data: Dataset, recipe: EncoderRecipe, checkpoints: Path | None, k: in
     console.print(
         f"encoder     {folder / 'final.pt'}\ncurves      tensorboard --logdir {folder}", soft_wrap=True, highlight=False
     )
-    return choice.recipe if is_first else None
+    return choice.recipe if world.writes else None
 
 
 def _evaluate(

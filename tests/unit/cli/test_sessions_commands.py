@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +13,7 @@ from typer.testing import CliRunner
 
 from cli.main import build
 from contracts.errors import ConfigurationError
-from contracts.settings import ROOT
+from tests.torchrun import torchrun
 
 QUICK = ["--fewest", "2", "--most", "2", "--refit", "1", "--threads", "1"]
 
@@ -79,21 +76,13 @@ def test_the_curves_go_where_the_settings_say(circle: Path, tmp_path: Path, monk
 
 
 def test_torchrun_trains_with_the_same_command_and_one_process_speaks(circle: Path, tmp_path: Path) -> None:
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "cli"]
-    done = subprocess.run(
-        [*torchrun, "train", "sessions", "--data", str(circle), "--checkpoints", str(tmp_path / "two"), *QUICK],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("refit  epoch 3") == 1
-    said = invoke("train", "sessions", "--data", circle, "--checkpoints", tmp_path / "one", *QUICK)
-    losses = [float(re.findall(r"loss (\d+\.\d+)", text)[0]) for text in (done.stdout, said)]  # of the first epoch
-    assert losses[0] == pytest.approx(losses[1], rel=0.02), "but for dropout"
+    two, one = (("train", "sessions", "--data", str(circle), "--checkpoints", str(tmp_path / name), *QUICK) for name in "21")
+    said = torchrun("-m", "cli", *two), invoke(*one)
+    assert [text.count("refit  epoch 3") for text in said] == [1, 1]
+    for metric in ("recall@20", "mrr@20"):
+        together, alone = (float(re.findall(rf"epoch 2: .*{metric} (\d+\.\d+)", text)[-1]) for text in said)
+        assert together == pytest.approx(alone, abs=0.02), "but for dropout"
+        assert together > 0.9, "the circle was not learned"
 
 
 def test_histories_hold_out_the_last_item_and_mask_what_was_seen(tmp_path: Path) -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +13,7 @@ from safetensors.numpy import save_file
 
 from contracts.errors import ConfigurationError
 from contracts.settings import ROOT
+from tests.torchrun import torchrun
 from tests.unit.training.finetune.tiny import write_towers, written_items
 from tests.unit.training.two_processes import SESSIONS, train
 from training.distributed import World, joined_world
@@ -45,17 +43,7 @@ def test_two_processes_learn_what_one_learns_and_only_the_first_writes(tmp_path:
             stream.write("\n".join(lines) + "\n")
     train(tmp_path, tmp_path / "one", World())
     script = ROOT / "tests" / "unit" / "training" / "two_processes.py"
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*torchrun, str(script), str(tmp_path), str(tmp_path / "two")],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    torchrun(str(script), str(tmp_path), str(tmp_path / "two"))
     one, two = (json.loads((tmp_path / name / "found.json").read_text()) for name in ("one", "two"))
     torch.testing.assert_close(torch.tensor(two["logits"]), torch.tensor(one["logits"]), atol=2e-3, rtol=0)
     assert two["after"]["accuracy"] == one["after"]["accuracy"]
