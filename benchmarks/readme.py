@@ -95,7 +95,7 @@ def _models(folder: Path) -> Iterator[tuple[str, str, str]]:
     quality = _read(folder / "quality.json") or {"sets": {}}
     for name, found in quality["sets"].items():
         goals = found["goals"]
-        value = " / ".join(f"{100 * goal['reached']:.2f}" for goal in goals.values())
+        value = " / ".join(f"{100 * goal['reached']:.3f}" for goal in goals.values())
         wanted = " / ".join(f"> {100 * goal['goal']:.1f}" for goal in goals.values())
         yield f"{_SETS.get(name, name)}, {' / '.join(goals)}, %", value, wanted
 
