@@ -104,26 +104,26 @@ def _finetune(
 ) -> None:
     from rich.console import Console
 
-    from contracts.settings import Settings, resolve
+    from contracts.settings import Settings
     from training.distributed import joined_world
     from training.finetune import heads as shelf
     from training.finetune import report
     from training.finetune.data import read
     from training.finetune.run import run
-    from training.tracking.port import open_tracker
+    from training.tracking.port import tracker_of
 
     (task, limit, rare), (folder, device, heads_folder, head) = chosen, places
-    tracking = Settings().tracking
     shelf.path_of(heads_folder, head)
     items = read(data, task, bases.side if recipe.towers != "text" else None, limit, rare, recipe.seed)
-    with joined_world(device) as world:
-        backend = tracking.backend if world.writes else "none"
-        with open_tracker(backend, folder, resolve(tracking.store), f"finetune {task}") as tracker:
-            _, figures = run(items, bases, recipe, folder, tracker, world)
-            if not world.writes:
-                return
-            page = report.write(figures, folder)
-            tracker.file(folder / "report.md")
+    with (
+        joined_world(device) as world,
+        tracker_of(Settings().tracking, folder, f"finetune {task}", is_told=world.writes) as tracker,
+    ):
+        _, figures = run(items, bases, recipe, folder, tracker, world)
+        if not world.writes:
+            return
+        page = report.write(figures, folder)
+        tracker.file(folder / "report.md")
     shelf.save(heads_folder, head, *shelf.load(folder / "heads", "last"))
     console = Console()
     for line in report.heading(figures):

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from training.sessions.data import Dataset
     from training.sessions.encoder import EncoderRecipe
     from training.small.choice import Choice
-    from training.tracking.port import Tracker
 
 EVALUATE = typer.Typer(help="Next-item quality of your own log, ours beside the baselines.", no_args_is_help=True)
 _SESSION_K, _HISTORY_K = 20, 10
@@ -58,15 +57,6 @@ def _folder(checkpoints: Path | None, data: Dataset, recipe: EncoderRecipe) -> P
     return resolve(checkpoints) if checkpoints else resolve(Settings().stack.var) / "sessions" / data.name / recipe.label
 
 
-def _tracker(data: Dataset, folder: Path, *, is_told: bool) -> Tracker:
-    """Where the curves go, by the settings; nowhere for all processes but the first."""
-    from contracts.settings import Settings, resolve
-    from training.tracking.port import open_tracker
-
-    tracking = Settings().tracking
-    return open_tracker(tracking.backend if is_told else "none", folder, resolve(tracking.store), f"sessions {data.name}")
-
-
 def _choice(data: Dataset, recipe: EncoderRecipe, console: Console) -> Choice:
     """The recipe for this log; on a small one augmentation is tried first."""
     from training.small.choice import fitted_to
@@ -92,15 +82,18 @@ def _train(data: Dataset, recipe: EncoderRecipe, checkpoints: Path | None, k: in
     from rich.console import Console
 
     from benchmarks.quality_report import bars
+    from contracts.settings import Settings
     from training.distributed import joined_world
     from training.sessions.encoder_training import train_encoder
+    from training.tracking.port import how_to_see, tracker_of
 
     torch.set_num_threads(threads)
     with joined_world("cpu") as world:
         console = Console(quiet=not world.writes)
         choice = _choice(data, recipe, console)
         folder = _folder(checkpoints, data, choice.recipe)
-        with _tracker(data, folder, is_told=world.writes) as tracker, bars(console) as tick:
+        tracking = Settings().tracking
+        with tracker_of(tracking, folder, f"sessions {data.name}", is_told=world.writes) as tracker, bars(console) as tick:
             tracker.settings(asdict(choice.recipe))
             progress = train_encoder(data, folder, choice.recipe, k, tick, tracker=tracker, world=world, augment=choice.augment)
     for number, row in enumerate(progress.curve, start=1):
@@ -108,9 +101,9 @@ def _train(data: Dataset, recipe: EncoderRecipe, checkpoints: Path | None, k: in
             f"{name} {value:.4f}" for name, value in row.items() if isinstance(value, float) and name != "seconds"
         )
         console.print(f"{row['stage']:<6} epoch {number}: {words}", highlight=False)
-    console.print(
-        f"encoder     {folder / 'final.pt'}\ncurves      tensorboard --logdir {folder}", soft_wrap=True, highlight=False
-    )
+    console.print(f"encoder     {folder / 'final.pt'}", soft_wrap=True, highlight=False)
+    if hint := how_to_see(tracking, folder):
+        console.print(f"curves      {hint}", soft_wrap=True, highlight=False)
     return choice.recipe if world.writes else None
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
+from contracts.settings import TrackingSettings, resolve
+
 Backend = Literal["tensorboard", "mlflow", "none"]
 
 
@@ -64,3 +66,22 @@ def open_tracker(backend: Backend, folder: Path, store: Path, experiment: str) -
 
         return Board(folder / "tensorboard")
     return Silent()
+
+
+def tracker_of(tracking: TrackingSettings, folder: Path, experiment: str, *, is_told: bool) -> Tracker:
+    """The tracker of the settings; a silent one for all processes of a distributed training but the one that writes.
+
+    Args:
+        tracking: back end and store (`VITRINE_TRACKING__*`).
+        folder: of this run.
+        experiment: name for runs that are compared with one another.
+        is_told: whether this process writes.
+    """
+    return open_tracker(tracking.backend if is_told else "none", folder, resolve(tracking.store), experiment)
+
+
+def how_to_see(tracking: TrackingSettings, folder: Path) -> str | None:
+    """The command that shows a run's curves in a browser; None where none are kept."""
+    if tracking.backend == "mlflow":
+        return f"mlflow ui --backend-store-uri sqlite:///{resolve(tracking.store) / 'mlflow.db'}"
+    return f"tensorboard --logdir {folder}" if tracking.backend == "tensorboard" else None

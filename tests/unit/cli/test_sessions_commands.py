@@ -65,11 +65,15 @@ def test_the_curves_go_where_the_settings_say(circle: Path, tmp_path: Path, monk
     store = tmp_path / "store"
     monkeypatch.setenv("VITRINE_TRACKING__BACKEND", "mlflow")
     monkeypatch.setenv("VITRINE_TRACKING__STORE", str(store))
-    invoke("train", "sessions", "--data", circle, "--checkpoints", tmp_path / "run", *QUICK)
+    said = invoke("train", "sessions", "--data", circle, "--checkpoints", tmp_path / "run", *QUICK)
+    assert "mlflow ui" in said
+    assert "tensorboard" not in said
     from mlflow.tracking import MlflowClient  # noqa: PLC0415 - seconds to import, and only here
 
     client = MlflowClient(tracking_uri=f"sqlite:///{store / 'mlflow.db'}")
-    (run,) = client.search_runs([client.get_experiment_by_name("sessions circle").experiment_id])
+    experiment = client.get_experiment_by_name("sessions circle")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
     assert run.data.params["negatives"] == "4096"
     assert [point.step for point in client.get_metric_history(run.info.run_id, "refit/loss")] == [3]
     assert not (tmp_path / "run" / "tensorboard").exists()
