@@ -10,6 +10,7 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib import ticker
 
 from benchmarks.systems import TITLES
 
@@ -29,6 +30,10 @@ def draw(found: dict[str, Any], machine: dict[str, Any], target: Path) -> None:
             axis.bar_label(bars, fmt="%.1f", fontsize=7)
         axis.set_xticks(range(len(rates)), [f"{float(rate):.0f}/s" for rate in rates])
         axis.set_yscale("log")
+        axis.yaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+        axis.yaxis.set_minor_formatter(ticker.NullFormatter())
+        axis.margins(y=0.08)
         axis.set_title(f"event to page, {name} (ms)")
         axis.spines[["top", "right"]].set_visible(False)
     heights = [statistics.median(found["highest_rate"][system]) for system in systems]

@@ -31,9 +31,9 @@ class BlendRecipe:
         seed: of weights, order and the held-out tenth.
     """
 
-    queries: int = 40_000
-    hidden: int = 32
-    epochs: int = 8
+    queries: int = 80_000
+    hidden: int = 128
+    epochs: int = 12
     batch: int = 256
     learning_rate: float = 1e-2
     seed: int = 0
