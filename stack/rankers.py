@@ -11,6 +11,7 @@ from contracts.errors import ConfigurationError
 from contracts.releases import release_of, releases_folder, verify
 from contracts.routes import KEY, PARTITION, Endpoint, Routes, encode_routes
 from contracts.settings import KafkaSettings, Settings
+from contracts.tensors import MODEL_NAMES
 from contracts.topics import MODELS
 from stack import triton
 from stack.addresses import free_address
@@ -19,7 +20,9 @@ from stack.environment import overridden
 from stack.health import HealthRule
 from stack.keeper import Service
 from stack.priority import LOW, may_raise
+from stack.process import Child
 from stack.rollout import SLOTS, Rollout, RolloutFile
+from stack.stubs import Stubs
 from streams.inference import InferenceClient
 from streams.kafka import KafkaLog
 from streams.ports import Record
@@ -98,8 +101,15 @@ class Rankers:
         strict = Canary(client, known, settings.stack.canary_deadline_ms / 1000, encoder_deadline)
         patient = Canary(client, known, _CANDIDATE_DEADLINE_SECONDS, encoder_deadline)
 
+        stubs, started = Stubs(len(MODEL_NAMES)), list[Child]()
+
+        def child() -> Child:
+            started[:] = [server.child(nice=self._nice(slot))]
+            return started[0]
+
         async def is_well() -> bool:
-            return await (strict if slot == self.rollout.live else patient).is_well()
+            canary = strict if slot == self.rollout.live else patient
+            return stubs.are_alive(started[0].pid if started else None) and await canary.is_well()
 
         def prepare() -> None:
             if version != self._configured:
@@ -108,7 +118,7 @@ class Rankers:
 
         return Service(
             slot,
-            lambda: server.child(nice=self._nice(slot)),
+            child,
             is_well,
             self.rule(slot),
             interval_seconds=settings.stack.canary_seconds,

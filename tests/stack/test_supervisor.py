@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from contracts.settings import ROOT, Settings
+from contracts.tensors import MODEL_NAMES
 from stack import control
 from stack.addresses import free_address, free_port
 from stack.declaration import declare_topics
@@ -127,9 +128,10 @@ def test_a_second_supervisor_in_the_same_folder_refuses(running: Settings) -> No
     assert "VITRINE_STACK__VAR" in answered.stderr
 
 
-def test_a_stub_that_was_killed_is_noticed_and_replaced_within_ten_seconds(running: Settings) -> None:
+@pytest.mark.parametrize("model", MODEL_NAMES)
+def test_a_stub_that_was_killed_is_noticed_and_replaced_within_ten_seconds(running: Settings, model: str) -> None:
     before = process(running, "triton")
-    stub = psutil.Process(before.pid).children()[0]
+    (stub,) = (child for child in psutil.Process(before.pid).children() if f"/{model}/" in " ".join(child.cmdline()))
     stub.send_signal(signal.SIGKILL)
     noticed = until(lambda: not process(running, "triton").healthy, 5)
     served = until(lambda: process(running, "triton").healthy, 20)
