@@ -30,7 +30,7 @@ _MODELS = {
     "encoder, ids+text+image": ("#dd837e", "encoder: ids + text + image"),
     "blend, ids": (_IDS, "with neighbours: ids"),
     "blend, ids+text+image": (_BOTH, "with neighbours: ids + text + image"),
-    "blend with places for rare items, ids+text+image": ("#8e2f2b", "… and places for rare items"),
+    "blend, rare items lifted, ids+text+image": ("#8e2f2b", "… and rare items lifted"),
 }
 
 

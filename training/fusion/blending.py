@@ -2,8 +2,7 @@
 
 The encoder knows rare and new items by their content but few of them by name; the neighbours know whom they were bought
 with, from a handful of baskets on. Which of the two to trust follows from the item's count, so the count is a feature of
-the blend and its network bends the others by it. The likeliest order leaves items that were seen a few times behind all the
-same; who wants them kept level with the neighbours reserves places of the page for them.
+the blend and its network bends the others by it.
 
 Shapes: N queries, Cn candidates, F features, n items, D width.
 """
@@ -25,8 +24,7 @@ from fusion.fuse import Fused
 from training.fusion.codes import Histories
 from training.fusion.model import FusedSessions
 from training.sessions.data import Ints, Queries
-from training.sessions.metrics import summary
-from training.sessions.rules import by_row, candidate_ranks, item_cosine, last_items, recent, transitions
+from training.sessions.rules import by_row, item_cosine, last_items, recent, transitions
 
 Floats = NDArray[np.float32]
 FEATURES = (
@@ -50,11 +48,9 @@ TOP, NEAR = 100, 60
 NOTHING = 1e-2
 UNHEARD = float(np.log(1.1 * NOTHING))
 """A logarithmic score of the neighbours that is none."""
-RARE = 5
-"""Items seen fewer times than this are rare."""
 TOP_K = 10
-PLACES = 4
-"""Most of the first `TOP_K` places that may be reserved for rare items."""
+NETWORKS = 4
+"""Whose mean a blend is."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +59,10 @@ class Candidates:
 
     items: Ints
     features: Floats
+
+    def pick(self, rows: NDArray[np.bool_]) -> Candidates:
+        """Those of some queries."""
+        return Candidates(self.items[rows], self.features[rows])
 
     @property
     def neighbours(self) -> Floats:
@@ -155,39 +155,9 @@ def _order(values: NDArray[Any]) -> Floats:
     return np.asarray(np.log1p(places), dtype=np.float32)
 
 
-def scored(made: Candidates, blend: Blend, targets: Ints) -> NDArray[np.float64]:
-    """Rank of each target by the blend, infinite if it is no candidate."""
-    return candidate_ranks(made.items, _scores(made, blend), targets)
-
-
-def _scores(made: Candidates, blend: Blend) -> Floats:
+def scores(made: Candidates, blend: Blend) -> Floats:
+    """Scores [N, Cn] by the blend, log odds up to a constant of the query; -inf where empty."""
     return np.where(made.items >= 0, blend.score(made.features), -np.inf).astype(np.float32)
-
-
-def reserved(made: Candidates, blend: Blend, targets: Ints, counts: Ints, places: int) -> NDArray[np.float64]:
-    """Rank of each target by the blend when some of the first `TOP_K` places are reserved for rare items.
-
-    The neighbours' best rare candidates stand there, unless the blend has them further up; with fewer of them the blend
-    fills the places.
-
-    Args:
-        made: candidates of N queries.
-        blend: the blend.
-        targets: int64 [N].
-        counts: int64 [n], times that training saw each item.
-        places: how many.
-    """
-    order = _places(_scores(made, blend))
-    rare = (counts[np.maximum(made.items, 0)] < RARE) & (made.items >= 0) & (made.neighbours > UNHEARD)
-    near = _places(np.where(rare, made.neighbours, -np.inf))
-    lifted = rare & (near <= places) & (order > TOP_K - places)
-    order = np.where(lifted, TOP_K - places + near / (places + 1.0), order)
-    return candidate_ranks(made.items, np.where(made.items >= 0, -order, -np.inf).astype(np.float32), targets)
-
-
-def _places(scores: Floats) -> NDArray[np.float64]:
-    """Place of each candidate in its row, 1 the best."""
-    return np.asarray(np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1) + 1, dtype=np.float64)
 
 
 class _Network(nn.Module):
@@ -204,17 +174,22 @@ class _Network(nn.Module):
         return result
 
 
-def fit(made: Candidates, targets: Ints, *, hidden: int = 32, epochs: int = 14, seed: int = 0) -> Blend:
-    """Listwise softmax over the candidates of the queries whose target is among them.
+def fit(
+    made: Candidates, targets: Ints, *, hidden: int = 32, epochs: int = 14, seed: int = 0, networks: int = NETWORKS
+) -> Blend:
+    """Listwise softmax over the candidates of the queries whose target is among them; the mean of several networks.
+
+    Networks that start and shuffle differently err differently, and their mean, one network with all their hidden units, errs
+    less (Lakshminarayanan et al., 2017).
 
     Args:
         made: N queries' candidates.
         targets: int64 [N].
-        hidden: units.
+        hidden: units of each network.
         epochs: over the queries.
         seed: of weights and order.
+        networks: how many.
     """
-    torch.manual_seed(seed)
     is_target = (made.items == targets[:, None]) & (targets[:, None] >= 0)
     kept = np.flatnonzero(is_target.any(axis=1))
     answers = torch.from_numpy(is_target[kept].argmax(axis=1))
@@ -222,42 +197,30 @@ def fit(made: Candidates, targets: Ints, *, hidden: int = 32, epochs: int = 14, 
     mean, scale = flat.mean(axis=0, dtype=np.float64), np.maximum(flat.std(axis=0, dtype=np.float64), 1e-3)
     x = torch.from_numpy(((made.features[kept] - mean) / scale).astype(np.float32))
     empty = torch.from_numpy(np.where(made.items[kept] >= 0, 0.0, -1e9).astype(np.float32))
+    fitted = [_fit_one(x, empty, answers, hidden, epochs, seed * networks + number) for number in range(networks)]
+    return Blend(
+        mean.astype(np.float32),
+        scale.astype(np.float32),
+        np.concatenate([one["hidden.weight"] for one in fitted]),
+        np.concatenate([one["hidden.bias"] for one in fitted]),
+        np.concatenate([one["out.weight"][0] for one in fitted]) / networks,
+        np.mean([one["line.weight"][0] for one in fitted], axis=0, dtype=np.float32),
+    )
+
+
+def _fit_one(
+    x: torch.Tensor, empty: torch.Tensor, answers: torch.Tensor, hidden: int, epochs: int, seed: int
+) -> dict[str, Floats]:
+    """The weights of one network; features [N, Cn, F], 0 or -1e9 where empty [N, Cn], place of the target [N]."""
+    torch.manual_seed(seed)
     network = _Network(hidden)
-    batch = min(256, max(16, len(kept) // 40))
+    batch = min(256, max(16, len(x) // 40))
     optimizer = torch.optim.AdamW(network.parameters(), lr=4e-3, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * (len(kept) // batch + 1))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * (len(x) // batch + 1))
     for _ in range(epochs):
-        for rows in torch.split(torch.randperm(len(kept)), batch):
+        for rows in torch.split(torch.randperm(len(x)), batch):
             optimizer.zero_grad()
             torch.autograd.backward(functional.cross_entropy(network(x[rows]) + empty[rows], answers[rows]))
             optimizer.step()
             schedule.step()
-    numbers = {name: value.detach().numpy() for name, value in network.state_dict().items()}
-    return Blend(
-        mean.astype(np.float32),
-        scale.astype(np.float32),
-        numbers["hidden.weight"],
-        numbers["hidden.bias"],
-        numbers["out.weight"][0],
-        numbers["line.weight"][0],
-    )
-
-
-def places_for_rare(made: Candidates, blend: Blend, targets: Ints, counts: Ints) -> tuple[int, list[dict[str, Any]]]:
-    """The fewest reserved places with which rare items are level with the neighbours, and what each number is worth.
-
-    Args:
-        made: candidates of the validation queries.
-        blend: the blend.
-        targets: int64 [N].
-        counts: int64 [n], times that training saw each item.
-    """
-    rare = counts[np.maximum(targets, 0)] < RARE
-    wanted = summary(candidate_ranks(made.items, made.neighbours, targets)[rare], TOP_K)
-    tried: list[dict[str, Any]] = []
-    for places in range(PLACES + 1):
-        ranks = reserved(made, blend, targets, counts, places)
-        tried.append({"places": places, **summary(ranks, TOP_K), "rare": summary(ranks[rare], TOP_K), "neighbours": wanted})
-        if tried[-1]["rare"][f"recall@{TOP_K}"] >= wanted[f"recall@{TOP_K}"]:
-            break
-    return int(tried[-1]["places"]), tried
+    return {name: value.detach().numpy() for name, value in network.state_dict().items()}

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.fusion.blending import RARE, Sources, fit, places_for_rare, reserved, scored
+from training.fusion.blending import Sources, fit, scores
 from training.fusion.codes import Histories, hide_items
 from training.fusion.learning import TOP, Course, ranks, train
+from training.fusion.rare import RARE, lift_for_rare, lifted
 from training.fusion.recipe import FusedRecipe
 from training.sessions.data import Queries
 from training.sessions.encoder_training import Tick, silent
@@ -20,6 +21,7 @@ from training.sessions.metrics import summary
 from training.sessions.rules import by_row, candidate_ranks, item_cosine, recent, sparse_ranks, transitions
 
 Ranks = NDArray[np.float64]
+LIFTED = "blend, rare items lifted"
 ROWS = (("ids",), ("text",), ("image",), ("ids", "text"), ("ids", "image"), ("text", "image"), ("ids", "text", "image"))
 """Modalities of the cold table."""
 BUCKETS = (0, RARE, 10, 30, 100)
@@ -50,7 +52,7 @@ def by_count(items: Histories, found: dict[str, Ranks]) -> list[dict[str, Any]]:
 def quality(items: Histories, folder: Path, recipe: FusedRecipe, tick: Tick = silent) -> dict[str, Any]:
     """The main table: neighbours, encoder of ids alone and fused, and each of the two blended with the neighbours.
 
-    The blend is fitted on the validation items, and how many places rare items need is found there; the test part is ranked
+    The blend is fitted on the validation items, and how much rare items are lifted is found there; the test part is ranked
     once.
 
     Args:
@@ -69,14 +71,14 @@ def quality(items: Histories, folder: Path, recipe: FusedRecipe, tick: Tick = si
         sources = Sources(items, model)
         made = sources.collect(data.validation, lambda share: tick("blend", share, ""))
         blend = fit(made, data.validation.targets, seed=recipe.seed)
-        places, tried[chosen.label] = places_for_rare(made, blend, data.validation.targets, items.counts)
+        lift = lift_for_rare(made, data.validation.targets, items.counts, recipe.seed)
+        tried[chosen.label] = lift.tried
         del made
         tests = sources.collect(data.test, lambda share: tick("test", share, ""))
         found[f"encoder, {chosen.label}"] = ranks(model, data.test)
-        found[f"blend, {chosen.label}"] = scored(tests, blend, data.test.targets)
-        found[f"blend with places for rare items, {chosen.label}"] = reserved(
-            tests, blend, data.test.targets, items.counts, places
-        )
+        blended = scores(tests, blend)
+        for name, values in (("blend", blended), (LIFTED, lifted(tests, blended, items.counts, lift.nats))):
+            found[f"{name}, {chosen.label}"] = candidate_ranks(tests.items, values, data.test.targets)
         if "item-KNN, as in the blend" not in found:
             found["item-KNN, as in the blend"] = candidate_ranks(tests.items, tests.neighbours, data.test.targets)
         del tests
@@ -85,7 +87,7 @@ def quality(items: Histories, folder: Path, recipe: FusedRecipe, tick: Tick = si
         "items": data.items,
         "models": {name: summary(place, TOP) for name, place in found.items()},
         "by count": by_count(items, found),
-        "places for rare items tried": tried,
+        "lifts of rare items tried": tried,
         "curves": {name: course.curve for name, course in courses.items()},
         "training minutes": {name: round(course.seconds / 60, 2) for name, course in courses.items()},
     }

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from training.fusion.blending import FEATURES, Candidates, Sources, fit, places_for_rare, reserved, scored
+from training.fusion.blending import FEATURES, Candidates, Sources, fit, scores
 from training.fusion.codes import Histories
 from training.fusion.histories import by_count
 from training.fusion.model import FusedSessions
+from training.fusion.rare import lift_for_rare, lifted
 from training.fusion.recipe import FusedRecipe
 from training.sessions.data import Dataset, Queries, pad
+from training.sessions.rules import candidate_ranks
 
 
 @pytest.fixture
@@ -65,17 +67,29 @@ def made_up(rng: np.random.Generator, queries: int) -> tuple[Candidates, np.ndar
     return Candidates(np.tile(np.arange(40), (queries, 1)), features), targets, counts
 
 
-def test_as_many_places_are_reserved_as_rare_items_need_to_be_level_with_the_neighbours() -> None:
+def test_rare_items_are_lifted_just_so_far_that_they_are_level_with_the_neighbours() -> None:
     made, targets, counts = made_up(np.random.default_rng(1), 1000)
+    lift = lift_for_rare(made, targets, counts)
+    before, after = lift.tried[0], lift.tried[-1]
+    assert before["rare"]["recall@10"] < 0.5
+    assert after["rare"]["recall@10"] == after["neighbours"]["recall@10"] == 1.0
+    assert all(one["rare"]["recall@10"] < 1.0 for one in lift.tried[:-1]), "no lift that would have done was left out"
+    assert [one["nats"] for one in lift.tried] == pytest.approx([0.1 * number for number in range(len(lift.tried))])
     blend = fit(made, targets, epochs=6)
-    places, tried = places_for_rare(made, blend, targets, counts)
-    assert places == 1
-    assert tried[0]["rare"]["recall@10"] < 0.5
-    assert tried[1]["rare"]["recall@10"] == tried[1]["neighbours"]["recall@10"] == 1.0
-    found, before = reserved(made, blend, targets, counts, 1), scored(made, blend, targets)
-    assert (found[targets == 39] == 10).all()
-    assert np.array_equal(found[before < 10], before[before < 10])
-    assert np.array_equal(reserved(made, blend, targets, counts, 0), before)
+    plain = scores(made, blend)
+    moved = candidate_ranks(made.items, lifted(made, plain, counts, lift.nats), targets)
+    still = candidate_ranks(made.items, lifted(made, plain, counts, 0.0), targets)
+    assert (moved[targets == 39] <= 10).mean() > 0.9
+    assert np.array_equal(still, candidate_ranks(made.items, plain, targets))
+    assert (moved[targets < 39] <= still[targets < 39] + 1).all(), "one rare item can push each other one place down"
+
+
+def test_a_blend_is_the_mean_of_its_networks() -> None:
+    made, targets, _ = made_up(np.random.default_rng(2), 300)
+    both = fit(made, targets, hidden=4, epochs=2, seed=1, networks=2)
+    alone = [fit(made, targets, hidden=4, epochs=2, seed=seed, networks=1) for seed in (2, 3)]
+    mean = (scores(made, alone[0]) + scores(made, alone[1])) / 2
+    assert scores(made, both) == pytest.approx(mean, abs=1e-5)
 
 
 def test_quality_is_told_by_how_often_training_saw_the_target(log: Histories) -> None:
