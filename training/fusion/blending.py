@@ -204,7 +204,7 @@ def fit(
         np.concatenate([one["hidden.weight"] for one in fitted]),
         np.concatenate([one["hidden.bias"] for one in fitted]),
         np.concatenate([one["out.weight"][0] for one in fitted]) / networks,
-        np.mean([one["line.weight"][0] for one in fitted], axis=0, dtype=np.float32),
+        np.stack([one["line.weight"][0] for one in fitted]).mean(axis=0).astype(np.float32),
     )
 
 
