@@ -203,7 +203,7 @@ def fit(
         scale.astype(np.float32),
         np.concatenate([one["hidden.weight"] for one in fitted]),
         np.concatenate([one["hidden.bias"] for one in fitted]),
-        np.concatenate([one["out.weight"][0] for one in fitted]) / networks,
+        (np.concatenate([one["out.weight"][0] for one in fitted]) / networks).astype(np.float32),
         np.stack([one["line.weight"][0] for one in fitted]).mean(axis=0).astype(np.float32),
     )
 
