@@ -20,6 +20,7 @@ from training.finetune.loop import finetune
 from training.finetune.model import Classifier
 from training.finetune.recipe import Recipe
 from training.finetune.towers import TextTower, Tower, open_pictures, save
+from training.folders import alone_in
 from training.tracking.port import Silent, Tracker
 
 SIDE = 64
@@ -74,7 +75,7 @@ def run(
         the learning curve, trainable and all parameters, minutes, recipe.
 
     Raises:
-        ConfigurationError: see :func:`training.finetune.loop.finetune`.
+        ConfigurationError: see :func:`training.finetune.loop.finetune`, or another training is at work in the folder.
     """
     tracker, world = tracker or Silent(), world or World()
     torch.manual_seed(recipe.seed)
@@ -85,7 +86,8 @@ def run(
         "parameters": sum(weight.numel() for weight in model.parameters()),
     }
     tracker.settings({"task": items.task, **asdict(recipe), **asdict(bases), **counts})
-    progress = finetune(model, items, recipe, folder, tracker, world)
+    with alone_in(folder, writes=world.writes):
+        progress = finetune(model, items, recipe, folder, tracker, world)
     adapters = {name: weight.detach().clone() for name, weight in model.trained().items()}
     test = items.part("test")
     model.merge()

@@ -22,6 +22,7 @@ from contracts.errors import ConfigurationError
 from contracts.tensors import EventKind
 from fusion.fuse import hide_modalities
 from training.demo_pictures import cosine_schedule, descend
+from training.folders import alone_in
 from training.fusion.codes import Histories
 from training.fusion.model import FusedSessions
 from training.fusion.recipe import FusedRecipe
@@ -60,10 +61,14 @@ def train(items: Histories, folder: Path, recipe: FusedRecipe, tick: Tick = sile
         The model of the best epoch by recall plus NDCG on the validation items, in evaluation mode, and its course.
 
     Raises:
-        ConfigurationError: if the folder holds a training of another log or recipe.
+        ConfigurationError: if the folder holds a training of another log or recipe, or another training is at work there.
     """
+    with alone_in(folder):
+        return _train(items, folder, recipe, tick)
+
+
+def _train(items: Histories, folder: Path, recipe: FusedRecipe, tick: Tick) -> tuple[FusedSessions, Course]:
     torch.manual_seed(recipe.seed)
-    folder.mkdir(parents=True, exist_ok=True)
     about = {"log": fingerprint(items.data.fit, [items.hidden.astype(np.int64)]), "recipe": _plain(recipe)}
     model, course, state = FusedSessions(items, recipe), Course(), None
     if (folder / "resume.pt").exists():

@@ -16,6 +16,7 @@ import torch
 from contracts.errors import ConfigurationError
 from training.demo_pictures import cosine_schedule, descend
 from training.distributed import World
+from training.folders import alone_in
 from training.sessions.data import Dataset, Ints
 from training.sessions.encoder import EncoderRecipe, Sampler, SessionModel, batches, encoder_ranks, sampled_loss
 from training.sessions.metrics import summary
@@ -69,16 +70,24 @@ def train_encoder(  # noqa: PLR0913 - those behind the star are for few callers
         augment: changes the sessions of each epoch; see `training.small.choice`.
 
     Raises:
-        ConfigurationError: if the folder holds a training of another log or of another recipe.
+        ConfigurationError: if the folder holds a training of another log or of another recipe, or another training is at work
+            there.
     """
+    world = world or World()
     torch.manual_seed(recipe.seed)
-    folder.mkdir(parents=True, exist_ok=True)
+    with alone_in(folder, writes=world.writes):
+        run = _Run(SessionModel(data.items, recipe), recipe, folder, fingerprint(data.fit, data.full), tick)
+        run.share(world, tracker or Board(folder / "tensorboard"))
+        run.augment = augment
+        run.resume()
+        return _through(run, data, k)
+
+
+def _through(run: _Run, data: Dataset, k: int) -> Progress:
+    """The stages that the run has not done yet."""
+    folder, recipe = run.folder, run.recipe
     sample = np.random.default_rng(7).permutation(len(data.validation))[:4000]
     seen = data.validation.pick(np.sort(sample))
-    run = _Run(SessionModel(data.items, recipe), recipe, folder, fingerprint(data.fit, data.full), tick)
-    run.share(world or World(), tracker or Board(folder / "tensorboard"))
-    run.augment = augment
-    run.resume()
 
     def judge(model: SessionModel) -> dict[str, float]:
         return summary(encoder_ranks(model, seen, mask_seen=data.mask_seen), k)
