@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-_PR_SET_PDEATHSIG = 1
 _LOG_LIMIT_BYTES = 20_000_000
-_LIBC = ctypes.CDLL(None, use_errno=True)  # loaded before the fork: the child may not import
-
-
-def _die_with(parent: int, nice: int) -> Callable[[], None]:
-    """Code for the child, between fork and exec: the kernel kills it when the thread that forked it ends (prctl(2))."""
-
-    def arm() -> None:
-        os.nice(nice)
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # the parent died before the kernel was told
-            os._exit(1)
-
-    return arm
+_BOUND = Path(__file__).with_name("bound.py")
 
 
 class Child:
@@ -63,20 +50,19 @@ class Child:
         self._is_over = False
 
     def start(self) -> None:
-        """Fork and exec."""
+        """Fork and exec, by way of `stack/bound.py`, which ties the child to this process."""
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         if self.log_file.exists() and self.log_file.stat().st_size > _LOG_LIMIT_BYTES:
             self.log_file.replace(self.log_file.with_suffix(self.log_file.suffix + ".1"))
         with self.log_file.open("ab") as output:
             self._popen = subprocess.Popen(
-                self._command,
+                [sys.executable, "-I", "-S", str(_BOUND), str(os.getpid()), str(self._nice), *self._command],
                 env=self._environment,
                 cwd=self._cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with(os.getpid(), self._nice),  # noqa: PLW1509 - two system calls, on a library loaded before
             )
         self._is_over = False
         log.info("process started", extra={"process_name": self.name, "process_id": self._popen.pid})

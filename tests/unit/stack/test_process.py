@@ -83,3 +83,36 @@ def test_a_log_that_grew_large_is_moved_aside_at_the_next_start(tmp_path: Path) 
     assert until(lambda: not process.is_alive)
     assert process.log_tail() == "new"
     assert (tmp_path / "child.log.1").stat().st_size == 20_000_001
+
+
+def test_a_program_that_is_not_there_ends_at_once_and_the_log_names_it(tmp_path: Path) -> None:
+    process = Child("child", ["no-such-program"], dict(os.environ), tmp_path / "child.log", tmp_path)
+    process.start()
+    assert until(lambda: not process.is_alive)
+    assert process.exit_status == 1
+    assert process.log_tail() == "no-such-program: No such file or directory"
+
+
+def test_no_fork_handler_runs_when_a_process_starts_since_some_wait_for_threads_for_ever(tmp_path: Path) -> None:
+    code = f"""
+import os, sys, time
+from pathlib import Path
+from stack.process import Child
+os.register_at_fork(before=lambda: print("a handler ran", flush=True))
+c = Child("c", [sys.executable, "-c", "pass"], dict(os.environ), Path({str(tmp_path)!r}) / "c.log", Path("/"))
+c.start()
+while c.is_alive:
+    time.sleep(0.01)
+print(c.exit_status)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout == "0\n", done.stderr
+
+
+def test_a_process_can_have_less_of_the_processor(tmp_path: Path) -> None:
+    process = Child("child", [sys.executable, "-c", SLEEP], dict(os.environ), tmp_path / "child.log", tmp_path, nice=7)
+    process.start()
+    assert process.pid is not None
+    child_process = psutil.Process(process.pid)
+    assert until(lambda: child_process.nice() == psutil.Process().nice() + 7)
+    process.stop(1)
