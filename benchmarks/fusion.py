@@ -93,10 +93,13 @@ def table(name: str, figures: Figures) -> Table:
             made.add_row(task, measure, *(f"{row[kind][measure]:.4f}" for kind in ("text", "image", "text+image")))
         return made
     if name == "cold":
-        made = Table("modalities", "recall@10, hidden items", "ndcg@10, hidden items", "recall@10, all items", box=None)
+        heads = ("recall@10, hidden items", "ndcg@10, hidden items", "recall@10, all items")
+        made = Table("modalities", "by", *heads, box=None)
         for modalities, row in figures["rows"].items():
-            values = (row["easy"]["recall@10"], row["easy"]["ndcg@10"], row["hard"]["recall@10"])
-            made.add_row(modalities, *(f"{value:.4f}" for value in values))
+            for kind, found in (("encoder", row), ("neighbours", row.get("content neighbours"))):
+                if found is not None:
+                    values = (found["easy"]["recall@10"], found["easy"]["ndcg@10"], found["hard"]["recall@10"])
+                    made.add_row(modalities, kind, *(f"{value:.4f}" for value in values))
         return made
     made = Table("model", *GOALS, box=None)
     for model, row in figures["models"].items():

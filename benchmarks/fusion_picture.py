@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -95,15 +96,24 @@ def _cold(place: Any, figures: dict[str, Any]) -> None:
         ("hard", "recall@10", "among all items"),
     )
     for axis, (kind, metric, words) in zip(place.subplots(1, 3), panels, strict=True):
-        rows = {name: row[kind][metric] for name, row in figures["rows"].items()}
-        bars = axis.barh(list(rows), list(rows.values()), color=[_ROWS[name] for name in rows])
-        axis.bar_label(bars, fmt="%.4f", fontsize=7, padding=3)
+        rows = figures["rows"]
+        near = [row["content neighbours"][kind][metric] if "content neighbours" in row else 0.0 for row in rows.values()]
+        model = [row[kind][metric] for row in rows.values()]
+        spots = np.arange(len(rows))
+        for values, move, alpha, label in ((near, -0.2, 1.0, "content neighbours"), (model, 0.2, 0.45, "trained encoder")):
+            bars = axis.barh(spots + move, values, 0.4, color=[_ROWS[name] for name in rows], alpha=alpha, label=label)
+            axis.bar_label(bars, [f"{value:.4f}" if value else "" for value in values], fontsize=7, padding=3)
+        axis.set_yticks(spots, list(rows))
         if metric == "recall@10":
             axis.axvline(figures["chance"][kind], color="black", linewidth=1, linestyle=":")
             axis.text(figures["chance"][kind], len(rows) - 0.45, " chance", fontsize=7, va="top")
-        axis.set_xlim(0, max(rows.values()) * 1.2)
+        axis.set_xlim(0, max(*near, *model) * 1.2)
         axis.invert_yaxis()
         _bare(axis, f"{metric} {words}")
+    axis.legend(
+        [Rectangle((0, 0), 1, 1, color=_BOTH, alpha=alpha) for alpha in (1.0, 0.45)],
+        ["content neighbours", "trained encoder"], frameon=False, fontsize=8, loc="upper right",
+    )  # fmt: skip
 
 
 def _fashion(place: Any, figures: dict[str, Any]) -> None:

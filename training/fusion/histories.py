@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from training.fusion.blending import Sources, fit, scores
 from training.fusion.codes import Histories, hide_items
+from training.fusion.content import ContentNeighbours
 from training.fusion.learning import TOP, Course, ranks, train
 from training.fusion.rare import RARE, lift_for_rare, lifted
 from training.fusion.recipe import FusedRecipe
@@ -98,7 +99,8 @@ def cold(
 ) -> dict[str, Any]:
     """The table of cold items: each row is a model of its own with these modalities, judged on hidden targets alone.
 
-    `easy` ranks the target among the hidden items, `hard` among all. Chance is `TOP` by the number of candidates.
+    `easy` ranks the target among the hidden items, `hard` among all. Chance is `TOP` by the number of candidates. Beside each
+    model stand the content neighbours by the same modalities.
 
     Args:
         items: nothing hidden yet.
@@ -109,7 +111,7 @@ def cold(
     """
     some = hide_items(items)
     queries = some.data.test.pick(np.flatnonzero(some.hidden[some.data.test.targets]))
-    table = {}
+    table: dict[str, dict[str, Any]] = {}
     for modalities in rows:
         chosen = replace(recipe, modalities=modalities)
         model, course = train(some, folder / f"cold-{chosen.label}-{chosen.seed}", chosen, tick)
@@ -118,5 +120,11 @@ def cold(
             "hard": summary(ranks(model, queries), TOP),
             "minutes": round(course.seconds / 60, 2),
         }
+        if modalities != ("ids",):
+            near = ContentNeighbours(some, modalities)
+            table[chosen.label]["content neighbours"] = {
+                "easy": summary(near.ranks(queries, some.hidden), TOP),
+                "hard": summary(near.ranks(queries), TOP),
+            }
     chance = {"easy": TOP / int(some.hidden.sum()), "hard": TOP / items.data.items}
     return {"rows": table, "queries": len(queries), "hidden items": int(some.hidden.sum()), "chance": chance}
