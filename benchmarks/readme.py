@@ -98,6 +98,21 @@ def _models(folder: Path) -> Iterator[tuple[str, str, str]]:
         value = " / ".join(f"{100 * goal['reached']:.3f}" for goal in goals.values())
         wanted = " / ".join(f"> {100 * goal['goal']:.1f}" for goal in goals.values())
         yield f"{_SETS.get(name, name)}, {' / '.join(goals)}, %", value, wanted
+    parts = (_read(folder / "fusion.json") or {"parts": {}})["parts"]
+    if "histories" in parts:
+        goals = parts["histories"]["goals"]
+        value = " / ".join(f"{100 * goal['reached']:.2f}" for goal in goals.values())
+        wanted = " / ".join(f"> {100 * goal['goal']:.1f}" for goal in goals.values())
+        yield f"Instruments by text, picture and ids, {' / '.join(goals)}, %", value, wanted
+    if "cold" in parts:
+        rows = parts["cold"]["rows"]
+        names = ("ids+text+image", "text", "image")
+        both, *alone = (100 * rows[name]["content neighbours"]["easy"]["recall@10"] for name in names)
+        yield (
+            "… new items among new ones, all together, recall@10, %",
+            f"{both:.1f}",
+            f"> {alone[0]:.1f} by text, {alone[1]:.1f} by picture",
+        )
 
 
 def rewritten(text: str, figures: str) -> str:
