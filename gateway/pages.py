@@ -68,13 +68,22 @@ def parse_event_id(text: str | None) -> tuple[int, int] | None:
 
 @dataclass(eq=False)
 class Subscriber:
-    """One open stream: pages that wait to be sent, the oldest dropped beyond `maxlen`, since a page replaces all before."""
+    """One open stream: pages that wait to be sent, the oldest dropped beyond `maxlen`, since a page replaces all before.
+
+    Attributes:
+        waiting: pages to send.
+        after: partition and offset of the last page that the other side has seen, None if it has seen none.
+        woken: set when there is something to do.
+    """
 
     waiting: deque[HeldPage]
+    after: tuple[int, int] | None = None
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def offer(self, page: HeldPage) -> None:
-        """Queue a page and wake the stream."""
+        """Queue a page and wake the stream; one that was seen before is read again by a gateway that has just started."""
+        if self.after is not None and page.partition == self.after[0] and page.offset <= self.after[1]:
+            return
         self.waiting.append(page)
         self.woken.set()
 
@@ -174,7 +183,7 @@ class PageStore:
     @asynccontextmanager
     async def subscribe(self, key: bytes, place: tuple[int, int] | None) -> AsyncIterator[Subscriber]:
         """A subscriber that first gets :meth:`since`; no page between the two is lost."""
-        subscriber = Subscriber(deque(self.since(key, place), maxlen=self._ring))
+        subscriber = Subscriber(deque(self.since(key, place), maxlen=self._ring), place)
         if subscriber.waiting or self._closing:
             subscriber.woken.set()
         self._subscribers.setdefault(key, set()).add(subscriber)

@@ -20,6 +20,8 @@ from contracts.errors import InvalidField
 from contracts.events import Event
 
 _NAMESPACE = uuid.UUID("6f0c9d1e-0d5a-5d0b-9a41-7f3f2f0a8a11")
+_FARTHEST = 2.0**62
+"""No time in any unit is farther from 1970, and an int64 holds it."""
 Json = Mapping[str, Any]
 
 
@@ -175,7 +177,7 @@ def moment(body: Json, path: str, *names: str) -> int | None:
         if isinstance(value, str) and not value.strip().lstrip("-").isdecimal():
             return _of_text(value.strip(), where)
         seconds = number(body, path, name)
-        return None if seconds is None else _of_epoch(seconds)
+        return None if seconds is None else _of_epoch(seconds, where)
     return None
 
 
@@ -190,7 +192,10 @@ def _of_text(value: str, where: str) -> int:
     return int(parsed.timestamp() * 1000)
 
 
-def _of_epoch(value: float) -> int:
+def _of_epoch(value: float, where: str) -> int:
+    if abs(value) > _FARTHEST:
+        message = f"{where}: came {value:g}, expected seconds, milliseconds or microseconds since 1970"
+        raise InvalidField(message, path=where)
     if value > 1e14:  # microseconds, as the Measurement Protocol and gtag have them
         return int(value / 1000)
     return int(value) if value > 1e11 else int(value * 1000)

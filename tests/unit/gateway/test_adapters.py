@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from contracts.errors import InvalidField
 from contracts.events import decode_event
 from gateway.adapters.message import Adapter, from_one, moment
 from gateway.adapters.registry import ADAPTERS
@@ -86,6 +87,12 @@ def test_positions_that_count_from_one_are_moved_and_those_from_zero_are_not() -
 )
 def test_times_are_read_in_every_unit_that_trackers_send(value: object, expected: int) -> None:
     assert moment({"t": value}, "$", "t") == expected
+
+
+@pytest.mark.parametrize("value", [1.7e308, -1.797693134862316e305, "9" * 30])
+def test_a_time_beyond_all_times_is_refused_by_name(value: object) -> None:
+    with pytest.raises(InvalidField, match=r"\$\.t: came .*, expected seconds, milliseconds or microseconds since 1970"):
+        moment({"t": value}, "$", "t")
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter: adapter.name)

@@ -109,6 +109,18 @@ def test_a_slow_stream_loses_old_pages_never_the_newest() -> None:
     assert asyncio.run(scenario()) == [8, 9]
 
 
+def test_a_stream_that_resumes_at_a_gateway_that_still_reads_gets_nothing_again() -> None:
+    async def scenario() -> list[str]:
+        pages, _, _ = store()
+        async with pages.subscribe(KEY, (0, 5)) as subscriber:
+            for offset in (4, 5, 6):  # a gateway that has just started reads the topic from its beginning
+                pages.take(record(offset))
+            pages.take(record(1, partition=1, generated=1))
+            return [page.event_id for page in subscriber.waiting]
+
+    assert asyncio.run(scenario()) == ["0-6", "1-1"]
+
+
 def test_a_subscriber_of_one_visitor_never_sees_another() -> None:
     async def scenario() -> bool:
         pages, _, _ = store()
