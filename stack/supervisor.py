@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import os
 import signal
@@ -14,7 +13,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from contracts.errors import ConfigurationError
+from contracts.locks import held
 from contracts.settings import Settings, resolve
 from stack.keeper import Keeper, Service
 from stack.plan import Plan, Planner
@@ -144,14 +143,7 @@ def only_one(var: Path) -> Iterator[None]:
     Raises:
         ConfigurationError: another supervisor holds it.
     """
-    folder = var / "run"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            message = f"VITRINE_STACK__VAR={var}: a stack is up there already; see `vitrine status`"
-            raise ConfigurationError(message) from error
+    with held(var / "run", f"VITRINE_STACK__VAR={var}: a stack is up there already; see `vitrine status`"):
         yield
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from contracts.errors import ConfigurationError
-
-_LOCK = "lock"
+from contracts.locks import held
 
 
 @contextmanager
 def alone_in(folder: Path, *, writes: bool = True) -> Iterator[None]:
-    """Keep a folder of checkpoints to this training; the kernel gives it back when the process ends, however it ends.
+    """Keep a folder of checkpoints to this training.
 
     Args:
         folder: created if missing.
@@ -26,11 +23,5 @@ def alone_in(folder: Path, *, writes: bool = True) -> Iterator[None]:
     if not writes:
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            message = f"{folder}: another training is at work there; wait for it, or name another folder"
-            raise ConfigurationError(message) from error
+    with held(folder, f"{folder}: another training is at work there; wait for it, or name another folder"):
         yield
