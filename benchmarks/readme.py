@@ -90,20 +90,20 @@ def _operations(folder: Path) -> Iterator[tuple[str, str, str]]:
 _SETS = {"diginetica": "Diginetica", "yoochoose1_64": "Yoochoose 1/64", "beauty": "Beauty"}
 
 
+def _against_goals(what: str, goals: dict[str, Any]) -> tuple[str, str, str]:
+    value = " / ".join(f"{100 * goal['reached']:.3f}" for goal in goals.values())
+    wanted = " / ".join(f"> {100 * goal['goal']:.1f}" for goal in goals.values())
+    return f"{what}, {' / '.join(goals)}, %", value, wanted
+
+
 def _models(folder: Path) -> Iterator[tuple[str, str, str]]:
     """Next-item quality of what streams, in percent."""
     quality = _read(folder / "quality.json") or {"sets": {}}
     for name, found in quality["sets"].items():
-        goals = found["goals"]
-        value = " / ".join(f"{100 * goal['reached']:.3f}" for goal in goals.values())
-        wanted = " / ".join(f"> {100 * goal['goal']:.1f}" for goal in goals.values())
-        yield f"{_SETS.get(name, name)}, {' / '.join(goals)}, %", value, wanted
+        yield _against_goals(_SETS.get(name, name), found["goals"])
     parts = (_read(folder / "fusion.json") or {"parts": {}})["parts"]
     if "histories" in parts:
-        goals = parts["histories"]["goals"]
-        value = " / ".join(f"{100 * goal['reached']:.2f}" for goal in goals.values())
-        wanted = " / ".join(f"> {100 * goal['goal']:.1f}" for goal in goals.values())
-        yield f"Instruments by text, picture and ids, {' / '.join(goals)}, %", value, wanted
+        yield _against_goals("Instruments by text, picture and ids", parts["histories"]["goals"])
     if "cold" in parts:
         rows = parts["cold"]["rows"]
         names = ("ids+text+image", "text", "image")

@@ -46,8 +46,6 @@ FEATURES = (
 TOP, NEAR = 100, 60
 """Candidates from the encoder and from the neighbours."""
 NOTHING = 1e-2
-UNHEARD = float(np.log(1.1 * NOTHING))
-"""A logarithmic score of the neighbours that is none."""
 TOP_K = 10
 NETWORKS = 4
 """Whose mean a blend is."""
