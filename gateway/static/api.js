@@ -2,10 +2,25 @@
 
 const known = new Map();
 
+const WAITS = [100, 200, 400, 800, 1600, 3200, 6400]; // milliseconds: longer than a gateway takes to start again
+
+/** The answer, once there is one: a gateway that is away is asked again. Every request may come twice, for events, products
+ *  and pictures are told apart by their ids. */
+async function reach(path, options) {
+  for (const wait of WAITS) {
+    try {
+      return await fetch(path, options);
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, wait));
+    }
+  }
+  return fetch(path, options);
+}
+
 async function json(path, options) {
-  const answer = await fetch(path, options);
+  const answer = await reach(path, options);
   const body = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(body.detail || `${answer.status} ${answer.statusText}`);
+  if (!answer.ok) throw Object.assign(new Error(body.detail || `${answer.status} ${answer.statusText}`), { status: answer.status });
   return body;
 }
 

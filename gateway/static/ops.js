@@ -70,8 +70,8 @@ function health(now) {
 
 async function again(letter, button) {
   button.disabled = true;
-  const answer = await fetch(`/v1/ops/dead-letters/${letter.partition}/${letter.offset}/replay`, { method: "POST" });
-  button.textContent = answer.ok ? "sent" : "failed";
+  const answer = await fetch(`/v1/ops/dead-letters/${letter.partition}/${letter.offset}/replay`, { method: "POST" }).catch(() => null);
+  button.textContent = answer?.ok ? "sent" : "failed";
 }
 
 function letters(found) {

@@ -13,6 +13,8 @@ let latest = null;
 let clicked = {}; // place and token of the recommended item that was just clicked
 let view = { page_type: "home", uri: "/" };
 
+const unanswered = (error) => { $("announce").textContent = `The shop does not answer: ${error.message}`; };
+
 // ---- the page stream
 
 function follow() {
@@ -20,7 +22,7 @@ function follow() {
   latest = null;
   closeStream = api.pages(visitor.id, (page) => {
     latest = page;
-    if (page.page_type === view.page_type && page.page_view_id === visitor.pageView) show(page);
+    if (page.page_type === view.page_type && page.page_view_id === visitor.pageView) show(page).catch(unanswered);
   });
 }
 
@@ -40,7 +42,7 @@ async function show(page) {
   requestAnimationFrame(() => {
     const pixels = sentAt == null ? null : performance.now() - sentAt;
     if (pixels != null) main.dataset.pixels = pixels.toFixed(1);
-    explain($("why-body"), visitor, page, pixels);
+    explain($("why-body"), visitor, page, pixels).catch(unanswered);
     $("announce").textContent = `${placement.items.length} products updated`;
   });
 }
@@ -157,7 +159,7 @@ async function navigate(address, push = true) {
   try {
     await VIEWS[view.page_type](view.argument);
   } catch (error) {
-    main.replaceChildren(make("h1", {}, "Not found"), make("p", { class: "muted" }, error.message));
+    main.replaceChildren(make("h1", {}, error.status === 404 ? "Not found" : "The shop does not answer"), make("p", { class: "muted" }, error.message));
   }
 }
 
@@ -194,7 +196,7 @@ const persona = $("persona");
 persona.append(...Object.keys(PERSONAS).map((name) => make("option", { value: name, selected: name === visitor.persona }, name)));
 persona.append(make("option", { value: "-", selected: !visitor.consent }, "nobody (consent off)"));
 persona.addEventListener("change", async () => {
-  if (persona.value !== "-") return become(persona.value);
+  if (persona.value !== "-") return become(persona.value).catch(unanswered);
   localStorage.removeItem("vitrine.visitor");
   visitor = new Visitor("a new visitor");
   visitor.consent = false;
@@ -252,4 +254,4 @@ api.categories().then((found) => {
   const departments = [...new Set(found.map((each) => each.path.split(" > ")[0]))];
   $("departments").append(...departments.map((name) => make("a", { href: `/shop/category/${encodeURIComponent(name)}`, "data-link": true }, name)));
   dialog.querySelector("select").append(...found.map((each) => make("option", { value: each.path }, each.path)));
-});
+}).catch(unanswered);

@@ -252,3 +252,19 @@ def test_a_browser_whose_gateway_restarts_misses_no_page(
     click(4)
     has_seen(4)
     assert page.evaluate("window.sequences") == [1, 2, 3, 4]
+
+
+def test_a_click_while_the_gateway_is_away_is_answered_once_it_is_back(visit: Visit, second_gateway: tuple[Child, str]) -> None:
+    gateway, address = second_gateway
+    page = visit("/")
+    page.goto(f"http://{address}/")
+    wait_for_page(page)
+    gateway.kill()
+    go(page, "/shop/product/running-shoe-007")
+    time.sleep(0.5)
+    assert not page.locator(".product h1").is_visible()
+    gateway.start()
+    answers(address)
+    expect(page.locator(".product h1")).to_be_visible(timeout=15_000)
+    page.wait_for_function("document.querySelectorAll('#grid .tile[data-key]').length > 0", timeout=30_000)
+    assert page.locator("h1").inner_text() != "The shop does not answer"
