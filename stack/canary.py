@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _TEXT = "lamp"
 _NOBODY = "vitrine-canary"  # a tenant without items: the right answer is an empty page
+_LONGEST_SECONDS = 10.0  # after which a question to the ranker is given up
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,10 @@ class KnownAnswer:
 class Canary:
     """Asks both models.
 
-    The item encoder takes long batches one after the other, so an answer of it that is merely late is no sign of death
-    until `encoder_deadline_s` has passed; the page ranker has to answer within `deadline_s`.
+    The page ranker has to answer something within `deadline_s`: the question of this look, or one of a look before. So a
+    ranker that is only starved of the processor is well as long as it gets on, and one that hangs is found as fast as if
+    late answers did not count. The item encoder takes long batches one after the other, so an answer of it that is merely
+    late is no sign of death until `encoder_deadline_s` has passed.
     """
 
     def __init__(self, client: InferenceClient, known: KnownAnswer, deadline_s: float, encoder_deadline_s: float) -> None:
@@ -81,16 +86,18 @@ class Canary:
         self._deadline = deadline_s
         self._encoder_deadline = encoder_deadline_s
         self._late_since: float | None = None
+        self._open: set[asyncio.Task[bool]] = set()
 
     async def is_well(self) -> bool:
         """Whether both models answer what they should."""
-        try:
-            return await self._ranker_is_right() and await self._encoder_is_right()
-        except (DependencyError, TensorMismatch) as error:
-            log.debug("canary failed", extra={"reason": str(error)})
-            return False
+        return await self._ranker_is_right() and await _no_error(self._encoder_is_right())
 
     async def _ranker_is_right(self) -> bool:
+        self._open.add(asyncio.create_task(_no_error(self._ask_ranker())))
+        answered, self._open = await asyncio.wait(self._open, timeout=self._deadline, return_when=asyncio.FIRST_COMPLETED)
+        return bool(answered) and all(task.result() for task in answered)
+
+    async def _ask_ranker(self) -> bool:
         context = np.zeros((1, len(Context)), np.int64)
         context[0, Context.TENANT_KEY] = tenant_key(_NOBODY)
         inputs: dict[str, NDArray[Any]] = {
@@ -101,9 +108,8 @@ class Canary:
             "exclude": np.zeros((1, 1), np.int64),
             "context": context,
         }
-        answer = await self._client.infer(
-            "page_ranker", inputs, PAGE_RANKER_INPUTS, PAGE_RANKER_OUTPUTS, deadline_s=self._deadline
-        )
+        patience = max(self._deadline, _LONGEST_SECONDS)
+        answer = await self._client.infer("page_ranker", inputs, PAGE_RANKER_INPUTS, PAGE_RANKER_OUTPUTS, deadline_s=patience)
         info, state = answer["info"], answer["state"]
         return bool(
             info[Info.MODEL_VERSION] == self._known.version
@@ -131,3 +137,11 @@ class Canary:
         self._late_since = None
         fused = answer["fused"]
         return bool(fused.shape == (1, self._known.dim) and abs(float(np.linalg.norm(fused)) - self._known.has_text) < 1e-3)
+
+
+async def _no_error(question: Awaitable[bool]) -> bool:
+    try:
+        return await question
+    except (DependencyError, TensorMismatch) as error:
+        log.debug("canary failed", extra={"reason": str(error)})
+        return False

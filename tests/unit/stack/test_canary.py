@@ -54,6 +54,49 @@ def test_a_dead_stub_behind_either_model_is_noticed(model: str) -> None:
     assert not is_well(Server(**{model: failing(RankerUnavailable("Stub process is not healthy"))}))
 
 
+class Held(Server):
+    """The page ranker's questions wait, each for a word of its own."""
+
+    def __init__(self, **answers: Callable[[], dict[str, Any]]) -> None:
+        super().__init__(**answers)
+        self.words: list[asyncio.Event] = []
+
+    async def infer(self, model: str, *_: Any, deadline_s: float) -> dict[str, Any]:
+        if model == "page_ranker":
+            self.words.append(asyncio.Event())
+            await self.words[-1].wait()
+        return await super().infer(model, deadline_s=deadline_s)
+
+
+def late(server: Held, looks: int) -> list[bool]:
+    """What a canary says at each look when every question is answered only after the look that asked it."""
+
+    async def look() -> list[bool]:
+        canary, said = Canary(server, KNOWN, 0.02, 20.0), []  # type: ignore[arg-type]
+        for _ in range(looks):
+            said.append(await canary.is_well())
+            server.words[-1].set()
+        return said
+
+    return asyncio.run(look())
+
+
+def test_a_ranker_that_is_late_and_gets_on_is_well_from_its_first_answer_on() -> None:
+    assert late(Held(), 4) == [False, True, True, True]
+
+
+def test_a_late_answer_that_is_wrong_is_a_miss() -> None:
+    assert late(Held(page_ranker=failing(RankerUnavailable("Stub process is not healthy"))), 3) == [False] * 3
+
+
+def test_a_ranker_that_hangs_is_never_well() -> None:
+    async def look() -> list[bool]:
+        canary = Canary(Held(), KNOWN, 0.02, 20.0)  # type: ignore[arg-type]
+        return [await canary.is_well() for _ in range(3)]
+
+    assert asyncio.run(look()) == [False] * 3
+
+
 def test_a_ranker_that_is_late_is_a_miss_but_an_encoder_may_be_busy_with_a_batch() -> None:
     assert not is_well(Server(page_ranker=failing(RankerTimeout("late"))))
     assert is_well(Server(item_encoder=failing(RankerTimeout("late"))))
