@@ -19,6 +19,7 @@ from contracts.settings import Settings, resolve
 
 RELEASE = "release.json"
 MANIFEST = "manifest.json"
+OBJECTIVES = "objectives.json"  # the weights of the ranker's heads that an export was made with
 # What the item vectors do not depend on; whatever else a manifest may name one day counts as part of the item tower.
 _NOT_ITEM_FILES = frozenset({"session.safetensors", "scorer.safetensors", "blend.safetensors"})
 _NOT_ITEM_FIELDS = frozenset(

@@ -59,6 +59,14 @@ class Entry:
         }
 
 
+def _is_key(key: bytes) -> bool:
+    try:
+        split_key(key)
+    except ValueError:
+        return False
+    return True
+
+
 class Catalogue:
     """Items by message key, fed by the catalogue topic and the embeddings topic.
 
@@ -75,7 +83,7 @@ class Catalogue:
 
     def take_item(self, record: Followed) -> None:
         """One record of the catalogue topic."""
-        if record.key is None or b"|" not in record.key:
+        if record.key is None or not _is_key(record.key):
             return
         if record.value is None:
             self._drop(record.key)
@@ -84,6 +92,8 @@ class Catalogue:
                 item = decode_item(record.value)
             except ContractError:
                 return  # the catalogue agent keeps it as a dead letter
+            if message_key(item.tenant_id, item.item_id) != record.key:
+                return  # likewise
             entry = self._entries.setdefault(record.key, Entry())
             entry.item, entry.published_ms, entry.published_offset = item, record.timestamp, record.offset
             self._shelf(record.key).put(item)
@@ -91,7 +101,7 @@ class Catalogue:
 
     def take_embedding(self, record: Followed) -> None:
         """One record of the embeddings topic."""
-        if record.key is None or b"|" not in record.key:
+        if record.key is None or not _is_key(record.key):
             return
         entry = self._entries.get(record.key)
         if record.value is None:
@@ -151,7 +161,10 @@ class Catalogue:
             return uri
         if not uri.startswith("file:"):
             return None
-        path = "/" + unquote(urlsplit(uri).path)
+        try:
+            path = "/" + unquote(urlsplit(uri).path)
+        except ValueError:  # an address in brackets that is none
+            return None
         for folder, address in self._pictures.items():  # wherever `var` is
             _, found, name = path.rpartition(f"/{folder}/")
             if found:

@@ -21,7 +21,10 @@ _DAY = 86_400
 
 
 class Pictures(StaticFiles):
-    """Pictures change with their name, so a browser may keep them for a day."""
+    """Pictures change with their name, so a browser may keep them for a day; the folder may come later than the gateway."""
+
+    async def check_config(self) -> None:
+        """Nothing: Starlette would answer 500 as long as there is no folder, where 404 is true."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """One picture."""

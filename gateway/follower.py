@@ -61,7 +61,8 @@ class Follower:
 
     Args:
         kafka: the cluster.
-        routes: topic (without prefix) to what is done with it. `take` must not block nor raise.
+        routes: topic (without prefix) to what is done with it. `take` must not block; a record for which it raises
+            is logged and left out.
         clock: for the age bound.
     """
 
@@ -112,7 +113,10 @@ class Follower:
         for partition, records in batches.items():
             take = self._routes[partition.topic].take
             for record in records:
-                take(Followed(record.key, record.value, record.partition, record.offset, record.timestamp, record.headers))
+                try:
+                    take(Followed(record.key, record.value, record.partition, record.offset, record.timestamp, record.headers))
+                except Exception:  # noqa: BLE001 - a record that our code does not expect must not end the view of all others
+                    _LOG.exception("a record is left out", extra={"topic": partition.topic, "offset": record.offset})
             self._next[partition] = records[-1].offset + 1
         if not self.ready.is_set() and len({p.topic for p in assigned}) == len(self._routes):
             await self._check_ready(consumer)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -11,6 +12,9 @@ from contracts.events import Event, decode_event
 from gateway.adapters.message import Adapter, Message
 from gateway.ingest import Outgoing, Parsed, event_record, stamp
 from gateway.problem import Problem, of_contract
+
+# What a payload of a form that an adapter does not expect may raise in it: the sender is told, and nothing ends.
+_UNEXPECTED = (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError)
 
 
 def parse_foreign(
@@ -29,25 +33,14 @@ def parse_foreign(
     Raises:
         Problem: 400 if the body is not JSON, 422 if it is not of the format at all, 413 for too many events.
     """
-    try:
-        messages = adapter.unpack(msgspec.json.decode(body))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        detail = f"the body is not UTF-8 JSON: {error}"
-        raise Problem(400, "malformed", "The body is not JSON of the expected form", detail) from error
-    except ContractError as error:
-        problem = of_contract(error)
-        extra = {"field": problem["field"]}
-        raise Problem(422, error.code.replace("_", "-"), problem["title"], problem["detail"], extra=extra) from error
+    messages = _unpacked(body, adapter)
     if len(messages) > batch_max:
         detail = f"the payload has {len(messages)} messages, at most {batch_max} are taken"
         raise Problem(413, "batch-too-large", "The batch is too large", detail, extra={"limit": batch_max})
     parsed, ignored = Parsed(is_batch=len(messages) > 1), 0
     for index, (path, content, envelope) in enumerate(messages):
         try:
-            if not isinstance(content, Mapping):
-                message = f"{path}: came {type(content).__name__}, expected an object"
-                raise InvalidField(message, path=path)
-            events = adapter.adapt(Message(content, envelope, path, received_at, query))
+            events = _adapted(adapter, Message(content, envelope, path, received_at, query))
             records = [_checked(event, received_at, tenant_id, path) for event in events]
         except ContractError as error:
             parsed.problems.append({"index": index, **of_contract(error)})
@@ -56,6 +49,43 @@ def parse_foreign(
             parsed.records.extend(record for record, _ in records)
             parsed.ids.extend(identity for _, identity in records)
     return parsed, ignored
+
+
+def _unpacked(body: bytes, adapter: Adapter) -> Sequence[tuple[str, Any, Mapping[str, Any]]]:
+    """The messages of a payload: path, content, envelope.
+
+    Raises:
+        Problem: 400 if the body is not JSON, 422 if it is not of the format at all.
+    """
+    try:
+        return adapter.unpack(msgspec.json.decode(body))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        detail = f"the body is not UTF-8 JSON: {error}"
+        raise Problem(400, "malformed", "The body is not JSON of the expected form", detail) from error
+    except ContractError as error:
+        problem = of_contract(error)
+        extra = {"field": problem["field"]}
+        raise Problem(422, error.code.replace("_", "-"), problem["title"], problem["detail"], extra=extra) from error
+    except _UNEXPECTED as error:
+        detail = f"the body cannot be read as {adapter.name}: {error}"
+        raise Problem(422, "invalid-field", "The body is not of the format", detail) from error
+
+
+def _adapted(adapter: Adapter, message: Message) -> Sequence[Event]:
+    """The events of one message.
+
+    Raises:
+        ContractError: it breaks the format; the others of its batch are taken all the same.
+    """
+    path = message.path
+    if not isinstance(message.body, Mapping):
+        words = f"{path}: came {type(message.body).__name__}, expected an object"
+        raise InvalidField(words, path=path)
+    try:
+        return adapter.adapt(message)
+    except _UNEXPECTED as error:
+        words = f"{path}: cannot be read as {adapter.name}: {error}"
+        raise InvalidField(words, path=path) from error
 
 
 def _checked(event: Event, received_at: int, tenant_id: str, path: str) -> tuple[Outgoing, str]:

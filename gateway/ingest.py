@@ -24,14 +24,20 @@ _RAW_LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _WHITESPACE = b" \t\r\n"
 
 
-class _Envelope(msgspec.Struct):
-    """Body of the form {"events": [...]} or {"items": [...]}."""
+class _Events(msgspec.Struct):
+    """Body of the form {"events": [...]}: an event itself has no such field."""
 
-    events: list[msgspec.Raw] | None = None
-    items: list[msgspec.Raw] | None = None
+    messages: list[msgspec.Raw] | None = msgspec.field(default=None, name="events")
 
 
-_ENVELOPE = msgspec.json.Decoder(_Envelope)
+class _Items(msgspec.Struct):
+    """Body of the form {"items": [...]}: a catalogue item itself has no such field."""
+
+    messages: list[msgspec.Raw] | None = msgspec.field(default=None, name="items")
+
+
+_EVENTS = (b'"events"', msgspec.json.Decoder(_Events))
+_ITEMS = (b'"items"', msgspec.json.Decoder(_Items))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +93,15 @@ def too_large(limit: int) -> Problem:
     )
 
 
-def split(body: bytes, batch_max: int) -> tuple[list[msgspec.Raw], bool]:
-    """The messages of a body: one object, an array, or an object with `events` or `items`.
+def split(
+    body: bytes, batch_max: int, envelope: tuple[bytes, msgspec.json.Decoder[Any]] = _EVENTS
+) -> tuple[list[msgspec.Raw], bool]:
+    """The messages of a body and whether they are a batch: one object, an array, or an object that holds an array.
+
+    Args:
+        body: unpacked bytes.
+        batch_max: most messages.
+        envelope: the field of such an object, in quotes, and what decodes it.
 
     Raises:
         Problem: 400 for what is no JSON object or array, 413 for too many messages.
@@ -98,13 +111,9 @@ def split(body: bytes, batch_max: int) -> tuple[list[msgspec.Raw], bool]:
         if start == b"[":
             messages, is_batch = _RAW_LIST.decode(body), True
         elif start == b"{":
-            head = body.lstrip(_WHITESPACE)[1:].lstrip(_WHITESPACE)[:8]
-            if head.startswith((b'"events"', b'"items"')):
-                envelope = _ENVELOPE.decode(body)
-                messages = envelope.events if envelope.events is not None else envelope.items or []
-                is_batch = True
-            else:
-                messages, is_batch = [msgspec.Raw(body)], False
+            word, decoder = envelope
+            held = decoder.decode(body).messages if word in body else None
+            messages, is_batch = ([msgspec.Raw(body)], False) if held is None else (held, True)
         else:
             detail = f"the body starts with {start.decode('latin-1')!r}, expected a JSON object or an array of objects"
             raise Problem(400, "malformed", "The body is not JSON of the expected form", detail)
@@ -196,7 +205,7 @@ def parse_items(body: bytes, *, batch_max: int, received_at: int, tenant_id: str
         item = _dated(msgspec.structs.replace(item, tenant_id=tenant), received_at)
         return Outgoing(message_key(item.tenant_id, item.item_id), encode_item(item)), item.item_id
 
-    return _collect(*split(body, batch_max), one)
+    return _collect(*split(body, batch_max, _ITEMS), one)
 
 
 def _dated(item: CatalogItem, received_at: int) -> CatalogItem:

@@ -18,6 +18,7 @@ from gateway.ingest import inflate, too_large
 from gateway.metrics import GatewayMetrics
 from gateway.observation import Observatory
 from gateway.pages import PageStore
+from gateway.problem import Problem
 from gateway.publisher import Publish
 from gateway.tracing import Tracing
 
@@ -47,6 +48,28 @@ def services_of(request: Request) -> Services:
 def principal_of(request: Request) -> Principal:
     """Who calls, as the guard found it."""
     return cast("Principal", request.scope["state"]["principal"])
+
+
+def tenant_of(request: Request) -> str:
+    """The caller's tenant; without keys `?tenant=` may name another."""
+    principal = principal_of(request)
+    return principal.tenant_id if principal.is_bound else request.query_params.get("tenant", principal.tenant_id)
+
+
+def number_of(request: Request, name: str, default: int, highest: int) -> int:
+    """A whole number of the query.
+
+    Raises:
+        Problem: 422 if it is none, or not from 1 to `highest`.
+    """
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    # int() refuses thousands of digits, and decimals of other scripts are digits too
+    if not (text.isascii() and text.isdecimal() and len(text) < 10) or not 1 <= int(text) <= highest:
+        detail = f"{name} is {text[:20]!r}, expected a whole number from 1 to {highest}"
+        raise Problem(422, "invalid-field", "The query breaks the contract", detail, extra={"field": name})
+    return int(text)
 
 
 async def read_body(request: Request, limit: int) -> bytes:

@@ -7,7 +7,7 @@ import hashlib
 import io
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gateway.problem import Problem
 
@@ -60,7 +60,10 @@ def _redrawn(content: bytes) -> Image.Image:
                 detail = f"the picture has {picture.width} x {picture.height} pixels, at most {_MAX_SIDE} a side are taken"
                 raise Problem(413, "picture-too-large", _TITLE, detail, extra={"limit": _MAX_SIDE})
             picture.load()
-            drawn = picture.convert("RGBA")
+            drawn = ImageOps.exif_transpose(picture).convert("RGBA")  # the metadata, and with it the turn, is left out
+    except Image.DecompressionBombError as error:
+        detail = f"the picture has too many pixels, at most {_MAX_SIDE} a side are taken"
+        raise Problem(413, "picture-too-large", _TITLE, detail, extra={"limit": _MAX_SIDE}) from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         detail = "the body is no readable picture, expected the bytes of a PNG, JPEG or WebP"
         raise Problem(415, "not-a-picture", _TITLE, detail) from error

@@ -16,7 +16,8 @@ import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from contracts.errors import ConfigurationError, RankerUnavailable
-from contracts.settings import ROOT, Settings, resolve
+from contracts.releases import OBJECTIVES
+from contracts.settings import ROOT, ObjectiveSettings, Settings, resolve
 from contracts.tensors import MODEL_NAMES
 from stack.addresses import Address, parse_address
 from stack.environment import child_environment
@@ -40,7 +41,7 @@ def exported_models(settings: Settings) -> Path:
 
 
 def ensure_exported(settings: Settings) -> Path:
-    """Export the artefact unless `var/models/<name>` already holds this very version.
+    """Export the artefact unless `var/models/<name>` already holds this very version, made for these objectives.
 
     Returns:
         The folder of the exported models.
@@ -55,7 +56,7 @@ def ensure_exported(settings: Settings) -> Path:
             f"VITRINE_MODEL__PATH={settings.model.path}: no manifest.json there, expected a folder that `vitrine train` wrote"
         )
         raise ConfigurationError(message)
-    if present.exists() and present.read_bytes() == wanted.read_bytes():
+    if present.exists() and present.read_bytes() == wanted.read_bytes() and _objectives_of(exported) == settings.objectives:
         return exported
     command = [sys.executable, "-m", "triton_models.export", "--artefact", str(artefact), "--out", str(exported)]
     finished = subprocess.run(command, cwd=ROOT, env=child_environment(settings), capture_output=True, text=True, check=False)
@@ -63,6 +64,14 @@ def ensure_exported(settings: Settings) -> Path:
         message = f"the model {artefact} could not be exported: {finished.stderr.strip()[-2000:]}"
         raise ConfigurationError(message)
     return exported
+
+
+def _objectives_of(exported: Path) -> ObjectiveSettings | None:
+    """What an export was made for; None if it does not say."""
+    try:
+        return ObjectiveSettings.model_validate_json((exported / OBJECTIVES).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 class TritonServer:

@@ -24,6 +24,7 @@ from rich.progress import Progress
 from torch import Tensor, nn
 
 from contracts.errors import ConfigurationError
+from contracts.releases import OBJECTIVES
 from contracts.settings import Settings
 from fusion import artefact as artefacts
 from fusion import checkpoint
@@ -186,7 +187,7 @@ def stamp_of(folder: Path, manifest: dict[str, object]) -> str:
 
 def is_current(out: Path, stamp: str) -> bool:
     """Whether `out` holds a whole export with this stamp; the stamp is written last."""
-    wanted = [*(f"{name}.onnx" for name in GRAPHS), *COPIED, "tokenizer.json"]
+    wanted = [*(f"{name}.onnx" for name in GRAPHS), *COPIED, "tokenizer.json", OBJECTIVES]
     file = out / STAMP
     return file.exists() and file.read_text(encoding="utf-8") == stamp and all((out / name).exists() for name in wanted)
 
@@ -215,6 +216,7 @@ def export(folder: Path, out: Path, console: Console) -> bool:
             progress.advance(task)
     write_tokenizer(artefact.text_encoder, out)
     copy_files(folder, out)
+    (out / OBJECTIVES).write_text(json.dumps(Settings().objectives.model_dump(), indent=1) + "\n", encoding="utf-8")
     (out / STAMP).write_text(stamp, encoding="utf-8")
     return True
 

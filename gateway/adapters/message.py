@@ -132,7 +132,7 @@ def number(body: Json, path: str, *names: str) -> float | None:
             continue
         try:
             result = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             result = math.nan
         if not math.isfinite(result):
             where = f"{path}.{name}"

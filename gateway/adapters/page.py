@@ -33,11 +33,19 @@ def page_of(name: str, uri: str | None, referrer: str | None, categories: Sequen
     """
     paths = tuple(path for path in (category_path([str(category)]) for category in categories if category) if path)
     page_type: PageType = _BY_EVENT.get(name, "home")
-    if name == "page_view" and uri is not None and urlsplit(uri).path not in ("", "/"):
+    if name == "page_view" and uri is not None and _path_of(uri) not in ("", "/"):
         page_type = "content"
     if uri is None and referrer is None and not paths and name not in _BY_EVENT:
         return None
     return Page(page_type, _shortened(uri), _shortened(referrer), paths)
+
+
+def _path_of(uri: str) -> str:
+    """The path of an address; empty for what is no address, such as brackets that do not match."""
+    try:
+        return urlsplit(uri).path
+    except ValueError:
+        return ""
 
 
 def _shortened(uri: str | None) -> str | None:

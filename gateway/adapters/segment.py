@@ -111,17 +111,16 @@ def _event(message: Message, name: EventName) -> Event:
 
 def _times(message: Message) -> tuple[int, int | None]:
     """Event time, and when it was sent by the same clock (None where the time is corrected already)."""
+    corrected = moment(message.body, message.path, "timestamp")
+    if "receivedAt" in message.body and corrected is not None:  # it went through Segment's servers, which correct `timestamp`
+        return corrected, None
     sent_at = moment(message.body, message.path, "sentAt")
     if sent_at is None:
         sent_at = moment(message.envelope, "$", "sentAt")
     original = moment(message.body, message.path, "originalTimestamp")
     if original is not None and sent_at is not None:
         return original, sent_at
-    if "receivedAt" in message.body:  # it went through Segment's servers: `timestamp` is corrected by them
-        sent_at = None
-    time = moment(message.body, message.path, "timestamp")
-    if time is None:
-        time = original
+    time = original if corrected is None else corrected
     return (message.received_at, None) if time is None else (time, sent_at)
 
 

@@ -64,6 +64,8 @@ async def delete_item(request: Request) -> Response:
     """`DELETE /v1/items/{item}`: the item leaves the catalogue, and with it every page made from then on."""
     services, principal = services_of(request), principal_of(request)
     item_id = request.path_params["item"]
+    if not item_id:
+        raise Problem(422, "invalid-field", "The item id breaks the contract", "item is empty", extra={"field": "item"})
     parsed = Parsed([Outgoing(message_key(principal.tenant_id, item_id), None)], ids=[item_id])
     await _publish(request, services, CATALOG, parsed)
     services.metrics.items.labels("deleted").inc()

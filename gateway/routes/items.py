@@ -7,8 +7,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.problem import Problem, not_found
-from gateway.services import principal_of, read_body, services_of
+from gateway.problem import not_found
+from gateway.services import number_of, read_body, services_of, tenant_of
 from gateway.uploads import UploadStore
 
 _JSON = "application/json"
@@ -16,38 +16,28 @@ _DEFAULT_LIMIT = 24
 _MAX_LIMIT = 200
 
 
-def _number(request: Request, name: str, default: int, highest: int) -> int:
-    text = request.query_params.get(name)
-    if text is None:
-        return default
-    if not text.isdecimal() or not 1 <= int(text) <= highest:
-        detail = f"{name} is {text[:20]!r}, expected a whole number from 1 to {highest}"
-        raise Problem(422, "invalid-field", "The query breaks the contract", detail, extra={"field": name})
-    return int(text)
-
-
 async def list_items(request: Request) -> Response:
     """`GET /v1/items?query=&category=&ids=&limit=`: items whose titles hold the words, or those of the given ids."""
-    services, principal = services_of(request), principal_of(request)
-    limit = _number(request, "limit", _DEFAULT_LIMIT, _MAX_LIMIT)
+    services, tenant = services_of(request), tenant_of(request)
+    limit = number_of(request, "limit", _DEFAULT_LIMIT, _MAX_LIMIT)
     catalogue = services.catalogue
     ids = request.query_params.get("ids")
     if ids is not None:
-        entries = [catalogue.entry(principal.tenant_id, item_id) for item_id in ids.split(",")[:_MAX_LIMIT]]
+        entries = [catalogue.entry(tenant, item_id) for item_id in ids.split(",")[:_MAX_LIMIT]]
         items = [entry.item for entry in entries if entry is not None and entry.item is not None]
         total = len(items)
     else:
         query, category = request.query_params.get("query", ""), request.query_params.get("category", "")
-        total, items = catalogue.search(principal.tenant_id, query[:200], category, limit)
+        total, items = catalogue.search(tenant, query[:200], category, limit)
     body = {"total": total, "items": [catalogue.shown(item) for item in items]}
     return Response(msgspec.json.encode(body), media_type=_JSON)
 
 
 async def get_item(request: Request) -> Response:
     """`GET /v1/items/{item}`."""
-    services, principal = services_of(request), principal_of(request)
+    services, tenant = services_of(request), tenant_of(request)
     item_id = request.path_params["item"]
-    entry = services.catalogue.entry(principal.tenant_id, item_id)
+    entry = services.catalogue.entry(tenant, item_id)
     if entry is None or entry.item is None:
         message = "item"
         raise not_found(message, f"item {item_id[:100]!r} is not in the catalogue of this tenant")
@@ -57,9 +47,9 @@ async def get_item(request: Request) -> Response:
 
 async def get_status(request: Request) -> Response:
     """`GET /v1/items/{item}/status`: published, eligible, and the seconds between the two."""
-    services, principal = services_of(request), principal_of(request)
+    services, tenant = services_of(request), tenant_of(request)
     item_id = request.path_params["item"]
-    entry = services.catalogue.entry(principal.tenant_id, item_id)
+    entry = services.catalogue.entry(tenant, item_id)
     if entry is None:
         message = "item"
         raise not_found(message, f"item {item_id[:100]!r} is not in the catalogue of this tenant")
@@ -68,8 +58,8 @@ async def get_status(request: Request) -> Response:
 
 async def list_categories(request: Request) -> Response:
     """`GET /v1/categories`: category paths with the number of their items."""
-    services, principal = services_of(request), principal_of(request)
-    counts = services.catalogue.categories(principal.tenant_id)
+    services, tenant = services_of(request), tenant_of(request)
+    counts = services.catalogue.categories(tenant)
     body = {"categories": [{"path": path, "items": count} for path, count in counts.items()]}
     return Response(msgspec.json.encode(body), media_type=_JSON)
 

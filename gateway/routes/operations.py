@@ -12,8 +12,8 @@ from starlette.routing import Route
 
 from contracts.errors import BrokerUnavailable
 from gateway.deadletters import KEPT
-from gateway.problem import Problem, broker_away
-from gateway.services import principal_of, services_of
+from gateway.problem import broker_away
+from gateway.services import number_of, principal_of, services_of
 
 _JSON = "application/json"
 _MAX_MINUTES = 24 * 60
@@ -48,11 +48,8 @@ def own_figures(request: Request) -> dict[str, float]:
 async def get_series(request: Request) -> Response:
     """`GET /v1/ops/series?minutes=`: the same over time, for charts; empty without Prometheus."""
     services = services_of(request)
-    text = request.query_params.get("minutes", "15")
-    if not text.isdecimal() or not 1 <= int(text) <= _MAX_MINUTES:
-        detail = f"minutes is {text[:20]!r}, expected a whole number from 1 to {_MAX_MINUTES}"
-        raise Problem(422, "invalid-field", "The query breaks the contract", detail, extra={"field": "minutes"})
-    series = await services.observatory.series(int(text), services.clock.wall_ms())
+    minutes = number_of(request, "minutes", 15, _MAX_MINUTES)
+    series = await services.observatory.series(minutes, services.clock.wall_ms())
     body = {"source": "none" if series is None else "prometheus", **(series or {"step_seconds": 0, "series": {}})}
     return Response(msgspec.json.encode(body), media_type=_JSON)
 

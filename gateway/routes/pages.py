@@ -17,7 +17,7 @@ from contracts.topics import ERASURES
 from gateway.ingest import Outgoing
 from gateway.pages import HeldPage, parse_event_id
 from gateway.problem import Problem, broker_away, not_found
-from gateway.services import Services, principal_of, services_of
+from gateway.services import Services, services_of, tenant_of
 
 _MAX_VISITOR = 128
 _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -28,14 +28,13 @@ def visitor_key(request: Request) -> bytes:
     """Message key of the visitor in the address, in the caller's tenant; without keys `?tenant=` may name another.
 
     Raises:
-        Problem: 422 if the id is too long.
+        Problem: 422 if the id is empty or too long.
     """
-    visitor, principal = request.path_params["visitor"], principal_of(request)
-    if len(visitor) > _MAX_VISITOR:
-        detail = f"visitor has {len(visitor)} characters, at most {_MAX_VISITOR} expected"
+    visitor = request.path_params["visitor"]
+    if not 1 <= len(visitor) <= _MAX_VISITOR:
+        detail = f"visitor has {len(visitor)} characters, 1 to {_MAX_VISITOR} expected"
         raise Problem(422, "invalid-field", "The visitor id breaks the contract", detail, extra={"field": "visitor"})
-    tenant = principal.tenant_id if principal.is_bound else request.query_params.get("tenant", principal.tenant_id)
-    return message_key(tenant, visitor)
+    return message_key(tenant_of(request), visitor)
 
 
 async def get_page(request: Request) -> Response:

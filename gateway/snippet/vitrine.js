@@ -4,8 +4,9 @@
   "use strict";
   var script = d.currentScript, opt = (script && script.dataset) || {};
   var base = (opt.endpoint || (script && script.src ? new URL(script.src).origin : "")).replace(/\/$/, "");
-  var auth = opt.key ? "?key=" + encodeURIComponent(opt.key) : "";
+  var auth = opt.key ? "?key=" + encodeURIComponent(opt.key) : opt.tenant ? "?tenant=" + encodeURIComponent(opt.tenant) : "";
   var SLOT = "data-vitrine-slot", ITEM = "data-vitrine-item";
+  var MOST = 60000;  // bytes: browsers refuse what is sent on leaving, and with keepalive, beyond 64 KiB
   var queue = [], details = {}, seen = {}, timers = new Map(), listeners = [], pause = 0;
   var flushTimer, stream, visitor, view, consent, page, observer, drawn = 0;
 
@@ -19,11 +20,13 @@
     return null;
   }
 
+  function short(address) { return (address || "").slice(0, 2048) || undefined; }
+
   // ---- events out
   function track(name, fields) {
     var event = Object.assign({
       event_id: id(), event_name: name, event_time: Date.now(), page_view_id: view,
-      page: { page_type: opt.pageType || "home", uri: w.location.href, referrer_uri: d.referrer || undefined }
+      page: { page_type: opt.pageType || "home", uri: short(w.location.href), referrer_uri: short(d.referrer) }
     }, fields);
     if (opt.tenant) event.tenant_id = opt.tenant;
     queue.push(event);
@@ -36,11 +39,17 @@
       return Object.assign({}, e, { visitor_id: visitor, consent: consent, sent_at: now });
     }));
   }
+  // As many of the oldest as may be sent at once: one at least.
+  function take() {
+    var count = Math.min(queue.length, 100);
+    while (count > 1 && new w.Blob([body(queue.slice(0, count))]).size > MOST) count = Math.ceil(count / 2);
+    return queue.splice(0, count);
+  }
   function flush() {
     w.clearTimeout(flushTimer);
     flushTimer = 0;
     if (!consent || !queue.length) return;
-    var batch = queue.splice(0, 100);
+    var batch = take();
     w.fetch(base + "/v1/events" + auth, {
       method: "POST", keepalive: true, headers: { "Content-Type": "application/json" }, body: body(batch)
     }).then(function (r) {
@@ -55,9 +64,13 @@
     flushTimer = w.setTimeout(flush, pause * 1000);
   }
   function leave() {
-    if (!consent || !queue.length) return;
     var type = { type: "text/plain" };  // no preflight: there is no time for one
-    if (w.navigator.sendBeacon(base + "/v1/events" + auth, new w.Blob([body(queue)], type))) queue = [];
+    while (consent && queue.length) {
+      var batch = take();
+      if (w.navigator.sendBeacon(base + "/v1/events" + auth, new w.Blob([body(batch)], type))) continue;
+      queue = batch.concat(queue);
+      return;
+    }
   }
 
   // ---- what the visitor does
@@ -103,8 +116,12 @@
   // ---- pages in
   function connect() {
     if (stream) stream.close();
-    stream = new w.EventSource(base + "/v1/pages/" + encodeURIComponent(visitor) + "/stream" + auth);
+    var mine = stream = new w.EventSource(base + "/v1/pages/" + encodeURIComponent(visitor) + "/stream" + auth);
     stream.addEventListener("page", function (m) { show(JSON.parse(m.data)); });
+    // A browser comes back by itself after a cut, but never after a refusal: too many streams, a gateway that starts.
+    stream.addEventListener("error", function () {
+      if (mine.readyState === 2 && mine === stream) w.setTimeout(function () { if (mine === stream) connect(); }, 2000 + Math.random() * 3000);
+    });
   }
   function show(next) {
     page = next;

@@ -61,9 +61,23 @@ function remember(found) {
   return found;
 }
 
-/** Pages of a visitor as they come; the browser reconnects by itself and resumes after the last one seen. */
+/** Pages of a visitor as they come. After a cut the browser reconnects by itself and resumes after the last one seen; after a
+ *  refusal (too many streams, a gateway that starts) it never would, so we do. Returns what ends it. */
 export function pages(visitor, onPage) {
-  const stream = new EventSource(`/v1/pages/${encodeURIComponent(visitor)}/stream`);
-  stream.addEventListener("page", (message) => onPage(JSON.parse(message.data)));
-  return () => stream.close();
+  let stream, timer, last = "";
+  const open = () => {
+    stream = new EventSource(`/v1/pages/${encodeURIComponent(visitor)}/stream${last && `?last_event_id=${encodeURIComponent(last)}`}`);
+    stream.addEventListener("page", (message) => {
+      last = message.lastEventId;
+      onPage(JSON.parse(message.data));
+    });
+    stream.addEventListener("error", () => {
+      if (stream.readyState === EventSource.CLOSED) timer = setTimeout(open, 2000 + Math.random() * 3000);
+    });
+  };
+  open();
+  return () => {
+    clearTimeout(timer);
+    stream.close();
+  };
 }

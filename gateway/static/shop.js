@@ -97,11 +97,11 @@ const VIEWS = {
     const title = path.split(" > ").at(-1);
     main.replaceChildren(make("div", { class: "lead" }, make("h1", {}, title)), ...grid("Picked for you in this category"), make("h2", { class: "section" }, `All in ${title}`), make("ul", { class: "grid", id: "all" }));
     act("page_view");
-    const found = await api.search("", path, 48);
+    const found = await current(api.search("", path, 48));
     swap($("all"), found.items.map((each) => tile(each)));
   },
   async product(id) {
-    const item = await api.item(id);
+    const item = await current(api.item(id));
     const facts = [["Category", item.categories?.[0]], ["Brand", item.brands?.join(", ")], ["Colour", item.color_families?.join(", ")], ["Material", item.materials?.join(", ")], ["Stock", item.is_in_stock ? "available" : "sold out"]];
     main.replaceChildren(
       make("article", { class: "product" },
@@ -115,7 +115,7 @@ const VIEWS = {
     return act("view_item", [id]);
   },
   async cart() {
-    const lines = await api.items(visitor.cart);
+    const lines = await current(api.items(visitor.cart));
     const total = lines.reduce((sum, each) => sum + (each.price ?? 0), 0);
     const buy = async () => { await act("purchase", [...visitor.cart], { currency: "EUR", value: total, transaction_id: crypto.randomUUID() }); await navigate("/"); };
     main.replaceChildren(
@@ -131,7 +131,7 @@ const VIEWS = {
   async search(query) {
     main.replaceChildren(make("div", { class: "lead" }, make("h1", {}, `“${query}”`), make("span", { class: "muted", id: "hits" })), make("ul", { class: "grid", id: "all" }), ...grid("You may also like"));
     act("search", [], { search_term: query });
-    const found = await api.search(query);
+    const found = await current(api.search(query));
     $("hits").textContent = `${found.total} products`;
     swap($("all"), found.items.slice(0, 12).map((each) => tile(each)));
   },
@@ -149,6 +149,18 @@ function route(path, query) {
   return { page_type: "home" };
 }
 
+class Left extends Error {} // the visitor has gone on to another view meanwhile
+
+/** The answer, if the view that asked is still the one that is looked at. */
+async function current(answer) {
+  const asked = visitor.pageView;
+  const found = await answer.catch((error) => {
+    throw asked === visitor.pageView ? error : new Left();
+  });
+  if (asked !== visitor.pageView) throw new Left();
+  return found;
+}
+
 async function navigate(address, push = true) {
   const url = new URL(address, location.href);
   if (push) history.pushState(null, "", url);
@@ -159,6 +171,7 @@ async function navigate(address, push = true) {
   try {
     await VIEWS[view.page_type](view.argument);
   } catch (error) {
+    if (error instanceof Left) return;
     main.replaceChildren(make("h1", {}, error.status === 404 ? "Not found" : "The shop does not answer"), make("p", { class: "muted" }, error.message));
   }
 }

@@ -100,10 +100,10 @@ export class Browser {
         setItem: (name, value) => browser.storage.set(name, value),
         removeItem: (name) => browser.storage.delete(name),
       },
-      navigator: { sendBeacon: (url, blob) => { browser.beacons.push({ url, body: blob.parts.join("") }); return true; } },
-      Blob: class { constructor(parts, options) { this.parts = parts; this.type = options.type; } },
+      navigator: { sendBeacon: (url, blob) => { if (blob.size > 65_536) return false; browser.beacons.push({ url, body: blob.parts.join("") }); return true; } },
+      Blob: class { constructor(parts, options) { this.parts = parts; this.type = options?.type; this.size = Buffer.byteLength(parts.join("")); } },
       EventSource: class {
-        constructor(url) { this.url = url; this.handlers = {}; browser.streams.push(this); }
+        constructor(url) { this.url = url; this.handlers = {}; this.readyState = 0; browser.streams.push(this); }
         addEventListener(name, handler) { this.handlers[name] = handler; }
         close() { this.closed = true; }
       },
@@ -119,6 +119,7 @@ export class Browser {
       fetch: async (url, init = {}) => {
         const request = { url, method: init.method ?? "GET", body: init.body && JSON.parse(init.body), keepalive: init.keepalive };
         browser.requests.push(request);
+        if (init.keepalive && Buffer.byteLength(init.body) > 65_536) throw new TypeError("Failed to fetch");
         const answer = browser.answers(request);
         if (answer instanceof Error) throw answer;
         return { status: answer.status, headers: { get: (name) => answer.headers?.[name] ?? null }, json: async () => answer.body };

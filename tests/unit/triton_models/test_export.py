@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from contracts.errors import ConfigurationError
+from contracts.releases import OBJECTIVES
+from contracts.settings import ObjectiveSettings
 from fusion import artefact as artefacts
+from fusion import checkpoint
 from fusion.artefact import Artefact
 from fusion.config import FusionConfig, ScorerConfig, SessionConfig
 from fusion.features import WIDTH
 from fusion.text import TextEncoder, encode_texts, load_tokenizer
-from triton_models.export import GRAPHS, export
+from triton_models.export import GRAPHS, export, is_current, stamp_of
 
 ARTEFACT = Path(__file__).resolve().parents[3] / "triton_models" / "artefacts" / "demo"
 ROWS = 64
@@ -141,6 +144,14 @@ def test_a_second_export_does_nothing_and_a_changed_artefact_is_exported_anew(tm
     (tmp_path / "out" / "rank.onnx").unlink()
     assert export(tmp_path / "other", tmp_path / "out", console)
     assert (tmp_path / "out" / "rank.onnx").exists()
+
+
+def test_an_export_tells_its_objectives_and_is_old_under_others(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = checkpoint.load_manifest(ARTEFACT)
+    assert ObjectiveSettings.model_validate_json((exported / OBJECTIVES).read_text()) == ObjectiveSettings()
+    assert is_current(exported, stamp_of(ARTEFACT, manifest))
+    monkeypatch.setenv("VITRINE_OBJECTIVES__PURCHASE", "5")
+    assert not is_current(exported, stamp_of(ARTEFACT, manifest))
 
 
 def test_a_damaged_artefact_is_refused_with_the_name_of_the_file(tmp_path: Path) -> None:
