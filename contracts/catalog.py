@@ -14,6 +14,7 @@ Availability = Literal["IN_STOCK", "OUT_OF_STOCK", "PREORDER", "BACKORDER"]
 Modality = Literal["text", "image", "behaviour"]
 MODALITIES: tuple[Modality, ...] = ("text", "image", "behaviour")
 
+Whole = Annotated[int, Meta(ge=0, le=2**53)]  # as far as JSON's numbers are exact everywhere (RFC 8259, section 6)
 Strings = Annotated[tuple[Short, ...], Meta(max_length=64)]
 
 
@@ -21,15 +22,15 @@ class Image(msgspec.Struct, frozen=True, omit_defaults=True):
     """Picture of an item by URI (file, http, https, data); sizes in pixels."""
 
     uri: Annotated[str, Meta(min_length=1, max_length=100_000)]
-    width: int | None = None
-    height: int | None = None
+    width: Whole | None = None
+    height: Whole | None = None
 
 
 class Video(msgspec.Struct, frozen=True, omit_defaults=True):
     """Film of an item by URI."""
 
     uri: Uri
-    duration_ms: int | None = None
+    duration_ms: Whole | None = None
 
 
 class Attribute(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -43,7 +44,7 @@ class Rating(msgspec.Struct, frozen=True):
     """Average of 1–5 and how many rated."""
 
     average_rating: Annotated[float, Meta(ge=0, le=5)]
-    rating_count: Annotated[int, Meta(ge=0)] = 0
+    rating_count: Whole = 0
 
 
 class Sponsored(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,7 +72,7 @@ class CatalogItem(msgspec.Struct, frozen=True, omit_defaults=True):
     cost: Money | None = None
     currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")] | None = None
     availability: Availability = "IN_STOCK"
-    available_quantity: Annotated[int, Meta(ge=0)] | None = None
+    available_quantity: Whole | None = None
     images: Annotated[tuple[Image, ...], Meta(max_length=32)] = ()
     videos: Annotated[tuple[Video, ...], Meta(max_length=16)] = ()
     uri: Uri | None = None

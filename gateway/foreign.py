@@ -9,7 +9,7 @@ import msgspec
 
 from contracts.errors import ContractError, InvalidField
 from contracts.events import Event, decode_event
-from gateway.adapters.message import Adapter, Message
+from gateway.adapters.message import Adapter, Message, as_object
 from gateway.ingest import Outgoing, Parsed, event_record, stamp
 from gateway.problem import Problem, of_contract
 
@@ -40,7 +40,7 @@ def parse_foreign(
     parsed, ignored = Parsed(is_batch=len(messages) > 1), 0
     for index, (path, content, envelope) in enumerate(messages):
         try:
-            events = _adapted(adapter, Message(content, envelope, path, received_at, query))
+            events = _adapted(adapter, Message(as_object(content, path), envelope, path, received_at, query))
             records = [_checked(event, received_at, tenant_id, path) for event in events]
         except ContractError as error:
             parsed.problems.append({"index": index, **of_contract(error)})
@@ -77,15 +77,11 @@ def _adapted(adapter: Adapter, message: Message) -> Sequence[Event]:
     Raises:
         ContractError: it breaks the format; the others of its batch are taken all the same.
     """
-    path = message.path
-    if not isinstance(message.body, Mapping):
-        words = f"{path}: came {type(message.body).__name__}, expected an object"
-        raise InvalidField(words, path=path)
     try:
         return adapter.adapt(message)
     except _UNEXPECTED as error:
-        words = f"{path}: cannot be read as {adapter.name}: {error}"
-        raise InvalidField(words, path=path) from error
+        words = f"{message.path}: cannot be read as {adapter.name}: {error}"
+        raise InvalidField(words, path=message.path) from error
 
 
 def _checked(event: Event, received_at: int, tenant_id: str, path: str) -> tuple[Outgoing, str]:

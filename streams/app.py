@@ -84,6 +84,7 @@ class EventsWorker:
         self.movement = Movement(self.clock.monotonic())
         self._rollout = RolloutMetrics.create(registry)
         self._source: FaustSource | None = None
+        self._helpers: list[asyncio.Task[None]] = []
         events = self.app.topic(prefix + EVENTS, key_type=bytes, value_type=bytes, partitions=settings.kafka.partitions)
         erasures = self.app.topic(prefix + ERASURES, key_type=bytes, value_type=bytes, partitions=settings.kafka.partitions)
         self.app.agent(events, name="refresh")(self._refresh)
@@ -128,6 +129,7 @@ class EventsWorker:
         await self.log.start()
         versions = Versions(self.settings, self._rollout, self.clock, self.metrics.breaker_open.set)
         tasks = [asyncio.create_task(work) for work in (self.follower.run(), versions.run(), self.lease.keep())]
+        self._helpers = tasks
         try:
             await self.follower.ready.wait()
             await versions.follower.ready.wait()
@@ -155,12 +157,19 @@ class EventsWorker:
                         if await eraser.erase(incoming):
                             self.metrics.erased.inc(incoming.value is not None)
                             source.acknowledge(incoming)
-                        break
+                            break
                     except BrokerUnavailable as error:
                         _LOG.warning("an erasure failed and is tried again", extra={"error": str(error)})
-                        await asyncio.sleep(_ERASE_AGAIN_SECONDS)
+                    await asyncio.sleep(_ERASE_AGAIN_SECONDS)
 
     async def _sweep(self) -> None:
+        """Expire sessions and event ids; Faust ends the process when a timer raises, so a broker that is away must not."""
+        try:
+            await self._expire()
+        except BrokerUnavailable as error:
+            _LOG.warning("sessions were not swept, the next sweep does it", extra={"error": str(error)})
+
+    async def _expire(self) -> None:
         """Expire sessions by the event time of their tenant and partition, and event ids by the clock."""
         delivery = self.delivery
         if delivery is None:
@@ -199,6 +208,12 @@ class EventsWorker:
 
     async def _observe(self) -> None:
         """Gauges once a second."""
+        try:
+            await self._look()
+        except BrokerUnavailable as error:  # as in _sweep
+            _LOG.warning("the broker does not tell where the worker is", extra={"error": str(error)})
+
+    async def _look(self) -> None:
         self.metrics.sessions.set(max(0, len(self.table.data) - self._at_rest))
         if self.delivery is None:
             return
@@ -207,12 +222,16 @@ class EventsWorker:
         await self.delivery.nudge()
         positions = self.delivery.positions()
         waiting = lags(self.app, self.settings.kafka.topic_prefix + EVENTS, positions)
+        self.metrics.lag_messages.clear()  # a partition that moved away would keep its last figure
         for partition, lag in waiting.items():
             self.metrics.lag_messages.labels(EVENTS, str(partition)).set(lag)
         self.movement.observe(self.clock.monotonic(), sum(positions.values()), sum(waiting.values()))
 
     def trouble(self) -> str | None:
         """Why the worker is not healthy, or None."""
+        ended = [task for task in self._helpers if task.done() and not task.cancelled()]
+        if ended:  # they run for ever: without one of them pages go on with an old catalogue, or by an old version
+            return f"a task of the worker ended: {ended[0].exception()!r}"
         if self.delivery is None or self.app.consumer_generation_id < 0 or not self.app.flow_control.is_active():
             return "waiting for partitions, their sessions, and the catalogue"
         return self.movement.trouble(self.clock.monotonic())

@@ -17,6 +17,8 @@ from streams.ports import Record
 from streams.sessions import Outcome, SessionState, advance
 
 FUTURE_LIMIT_MS = 3_600_000  # an event may be at most an hour ahead of the broker's clock
+# A dead letter is longer than what it holds, and a broker takes no record beyond a megabyte.
+_LETTER_VALUE, _LETTER_KEY, _LETTER_HEADERS, _LETTER_MESSAGE = 524_288, 4_096, 65_536, 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Visit:
     is_stored: bool = True
     """False when the visitor withheld consent: the page is made from this event alone and nothing is kept."""
     had_state: bool = False
+    withheld: bool = False
+    """Whether any event of the batch withheld consent: what was kept before is removed, also if the last one gives it."""
 
 
 @dataclass
@@ -68,20 +72,31 @@ class Batch:
 
 
 def dead_letter(incoming: Incoming, error: ContractError, *, topic: str, source_topic: str, stage: str) -> tuple[Record, str]:
-    """The dead-letter record of one input: original key, value and headers, plus where and why it failed."""
+    """The dead-letter record of one input: original key, value and headers, plus where and why it failed.
+
+    What no broker would take is cut, and the header `dlq.error.truncated` tells how many bytes key, value and headers had.
+    """
     details = {
         "code": error.code,
         "path": error.path,
-        "message": str(error),
+        "message": str(error)[:_LETTER_MESSAGE],
         "topic": source_topic,
         "partition": str(incoming.partition),
         "offset": str(incoming.offset),
         "stage": stage,
         "attempt": "1",
     }
-    ours = tuple((f"dlq.error.{name}", text.encode()) for name, text in details.items())
     kept = tuple(header for header in incoming.headers if not header[0].startswith("dlq.error."))
-    return Record(topic, incoming.key, incoming.value, headers=(*kept, *ours)), error.code
+    key, value = incoming.key, incoming.value
+    sizes = [len(key or b""), len(value or b""), sum(len(name) + len(held or b"") for name, held in kept)]
+    if sizes[0] > _LETTER_KEY or sizes[1] > _LETTER_VALUE or sizes[2] > _LETTER_HEADERS:
+        details["truncated"] = " ".join(map(str, sizes))
+        key, value = key and key[:_LETTER_KEY], value and value[:_LETTER_VALUE]
+        kept = kept if sizes[2] <= _LETTER_HEADERS else ()
+    if key is None and value is None:
+        value = b""  # a record of neither cannot be written
+    ours = tuple((f"dlq.error.{name}", text.encode()) for name, text in details.items())
+    return Record(topic, key, value, headers=(*kept, *ours)), error.code
 
 
 def read(incoming: Incoming) -> Event:
@@ -123,7 +138,8 @@ def _fold(
     else:
         state = step.state if consents else msgspec.structs.replace(step.state, sequence=0)
         events = visit.events + 1 if visit is not None else 1
-        batch.visits[key] = Visit(key, state, event, incoming, events, consents, had_state)
+        withheld = not consents or (visit is not None and visit.withheld)
+        batch.visits[key] = Visit(key, state, event, incoming, events, consents, had_state, withheld)
         if tells(event):
             batch.told.append(event)
         clock = (incoming.partition, event.tenant_id)

@@ -8,6 +8,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -22,13 +23,14 @@ from contracts.topics import CATALOG, DEAD_LETTERS, ITEM_EMBEDDINGS
 from monitoring.metrics import CatalogMetrics
 from streams.batch import Incoming, dead_letter
 from streams.encoding import ItemEncoder, Pictures
-from streams.pictures import PictureLoader
+from streams.pictures import PictureLoader, PictureUnavailable
 from streams.ports import Record, Tensors
 
 _LOG = logging.getLogger(__name__)
 CACHE_ITEMS = 20_000
 DECIMALS = 6
 STAGE = "catalog"
+_LOADERS = 4  # pictures at once
 
 
 class Vectors(NamedTuple):
@@ -165,19 +167,36 @@ class CatalogAgent:
         return Made(encoded.model_version, vectors, final)
 
     def _load(self, items: Sequence[CatalogItem]) -> list[tuple[NDArray[np.uint8] | None, bool]]:
-        """Pixels of each item's main picture, or None, and whether that is final."""
-        return [self._picture(item) for item in items]
+        """Pixels of each item's main picture, or None, and whether that is final.
 
-    def _picture(self, item: CatalogItem) -> tuple[NDArray[np.uint8] | None, bool]:
+        Several at once, and a host that does not answer is asked no more for this batch: a shop's slow server must not look
+        like a worker that stands still.
+        """
+        silent: set[str] = set()
+        with ThreadPoolExecutor(_LOADERS) as threads:
+            return list(threads.map(lambda item: self._picture(item, silent), items))
+
+    def _picture(self, item: CatalogItem, silent: set[str]) -> tuple[NDArray[np.uint8] | None, bool]:
         if not item.images:
             return None, True
+        uri = item.images[0].uri
+        host = "/".join(uri.split("/", 3)[:3])
         try:
-            return self._pictures.load(item.images[0].uri), True
+            if host not in silent:
+                return self._pictures.load(uri), True
+            self._metrics.pictures.labels("unavailable").inc()
         except (ContractError, DependencyError) as error:
+            if isinstance(error, PictureUnavailable):
+                silent.add(host)
             is_final = not error.retriable
             self._metrics.pictures.labels("refused" if is_final else "unavailable").inc()
             _LOG.warning("item is encoded without its picture", extra={"item_id": item.item_id, "error": str(error)})
             return None, is_final
+        except Exception:  # noqa: BLE001 - whatever a picture is, the product beside it is encoded
+            self._metrics.pictures.labels("refused").inc()
+            _LOG.exception("item is encoded without its picture", extra={"item_id": item.item_id})
+            return None, True
+        return None, False
 
     def _record(self, work: Work, vectors: Vectors) -> Record:
         item, incoming = work.item, work.incoming

@@ -66,6 +66,9 @@ class Contiguity:
     _done: dict[int, int] = field(default_factory=dict)
     _sought: dict[int, float] = field(default_factory=dict)
     _discarded: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
+    """Offsets that were here and have to come again: fetched before a rebalance, or of a batch that failed."""
+    _ahead: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
+    """Offsets seen above a gap since the gap is there."""
 
     def renewed(self) -> bool:
         """Whether a rebalance happened since the last call; if so all offsets are asked for anew."""
@@ -76,6 +79,7 @@ class Contiguity:
         self._expected.clear()
         self._done.clear()
         self._sought.clear()
+        self._ahead.clear()
         return True
 
     async def take(self, records: Sequence[Incoming]) -> list[Incoming]:
@@ -94,6 +98,7 @@ class Contiguity:
                 self._expected[partition] = offset + 1
                 self._sought.pop(partition, None)
                 self._discarded.pop(partition, None)
+                self._ahead.pop(partition, None)
                 taken.append(incoming)
             elif offset < expected:
                 if offset < self._done[partition]:
@@ -103,8 +108,17 @@ class Contiguity:
         return taken
 
     def _is_compacted(self, partition: int, expected: int, offset: int) -> bool:
-        """Whether the gap is what compaction left out, and nothing that was discarded here."""
-        return self.allow_gaps and not any(expected <= gone < offset for gone in self._discarded[partition])
+        """Whether the gap is what compaction left out, and nothing that was discarded here.
+
+        What was discarded may be compacted away before it is read again: then the offset behind it comes a second time,
+        without anything before it.
+        """
+        if not self.allow_gaps:
+            return False
+        if not any(expected <= gone < offset for gone in self._discarded[partition]) or offset in self._ahead[partition]:
+            return True
+        self._ahead[partition].add(offset)
+        return False
 
     async def nudge(self) -> None:
         """Seek again where a gap is still open; called now and then, since without new records nobody else would."""
@@ -133,6 +147,9 @@ class Contiguity:
             return  # the rebalance begins anew anyway
         for partition, offset in self._done.items():
             if self._expected[partition] != offset:
+                # The queue still holds what follows: that is no gap of compaction.
+                self._discarded[partition].update(range(offset, self._expected[partition]))
+                self._ahead.pop(partition, None)
                 self._expected[partition] = offset
                 await self.source.seek(partition, offset)
 

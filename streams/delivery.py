@@ -156,10 +156,13 @@ class Delivery:
         if self._contiguity.renewed():
             self._epoch += 1
             self._overlay.clear()
+        epoch, generation = self._epoch, self._contiguity.generation
         incoming = await self._contiguity.take(records)
+        if epoch != self._epoch:  # a batch before failed meanwhile: these offsets were counted on from its end
+            await self._contiguity.restart()
+            return None
         if not incoming:
             return None
-        epoch, generation = self._epoch, self._contiguity.generation
         batch = fold(
             incoming,
             self.state,
@@ -212,16 +215,20 @@ class Delivery:
         if changed:
             pairs = list(zip(changed, values, strict=True))
             records = [self.table.changelog(item.key, value, item.partition) for item, value in pairs]
-            records += [self.table.changelog(ids_key(item.key), None, item.partition) for item, value in pairs if value is None]
+            records += [
+                self.table.changelog(ids_key(item.key), None, item.partition)
+                for item, value in pairs
+                if value is None or item.withheld
+            ]
             await self.log.write(records)
         if work.epoch != self._epoch or work.generation != self.source.generation():
             message = "the partitions moved while the changelog was written"
             raise BrokerUnavailable(message)
         for item, value in zip(changed, values, strict=True):
-            if value is None:
+            if value is None or item.withheld:  # what was kept before goes, also where consent came back at once
                 self.table.remove(item.key)
                 self.table.remove(ids_key(item.key))
-            else:
+            if value is not None:
                 self.table.put(item.key, value, item.partition)
         for clock, time_ms in work.batch.watermarks.items():
             self.watermarks[clock] = max(self.watermarks.get(clock, 0), time_ms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
@@ -110,6 +111,12 @@ class InferenceClient:
             response = await self._stub.ModelInfer(request, timeout=deadline_s)
         except grpc.RpcError as error:
             raise self._translate(model, error, deadline_s) from error
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            message = f"{model} at {self._address}: the channel was closed during the call"  # gRPC cancels the call then
+            raise self._unavailable(message) from None
         try:
             return read_response(response, specs_out)
         except TensorMismatch as error:

@@ -98,7 +98,9 @@ class ItemView:
         """
         if value is None:
             tenant_id, item_id = split_key(key)
-            self.cards.pop(item_key(tenant_id, item_id), None)
+            key_of_item = item_key(tenant_id, item_id)
+            self.cards.pop(key_of_item, None)
+            self.touches.pop(key_of_item, None)
         else:
             card = card_of(value)
             self.cards[card.key] = card
@@ -109,9 +111,10 @@ class ItemView:
         return item_key(tenant_id, item_id) in self.cards
 
     def touch(self, key: int) -> None:
-        """Count one touch of an item by a visitor."""
-        self.touches[key] += 1.0
-        self._changed()
+        """Count one touch of an item by a visitor; ids that the catalogue does not hold may be anything, and are not kept."""
+        if key in self.cards:
+            self.touches[key] += 1.0
+            self._changed()
 
     def _changed(self) -> None:
         self._changes += 1

@@ -130,5 +130,7 @@ class ItemFollower:
                     self._view.apply(record.key, record.value)  # type: ignore[attr-defined]
                 except (ContractError, ValueError) as error:
                     _LOG.warning("item record skipped", extra={"error": str(error)})
+                except Exception:  # noqa: BLE001 - one product must not end the view of all others
+                    _LOG.exception("item record skipped")
         if fetched:
             self._on_change(len(self._view.cards))

@@ -8,15 +8,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import faust
+from aiokafka.errors import KafkaError
 from faust.stores import STORES
 from faust.stores.memory import Store
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 
-from contracts.errors import ConfigurationError
+from contracts.errors import BrokerUnavailable, ConfigurationError
 from contracts.kafka_client import password, servers, ssl_context
 from contracts.settings import KafkaSettings, Settings, resolve
 from streams.batch import Incoming
@@ -180,19 +182,29 @@ class FaustSource:
         return bool(self._app.flow_control.is_active()) and incoming.token.generation_id == self._app.consumer_generation_id
 
     async def committed(self, partition: int) -> int:
-        """Ask the broker: Faust's own cache is empty for a new partition, and holds None for a stored 0."""
+        """Ask the broker: Faust's own cache is empty for a new partition, and holds None for a stored 0.
+
+        Raises:
+            BrokerUnavailable: it did not answer.
+        """
         tp = faust.types.TP(self._topic, partition)
         consumer: Any = self._app.consumer
         thread = consumer._thread  # noqa: SLF001 - checked at start by check_faust
-        offset = await thread.call_thread(thread._ensure_consumer().committed, tp)  # noqa: SLF001
-        if offset is None:
-            return int((await self._app.consumer.earliest_offsets(tp))[tp])
+        with _broker_errors():
+            offset = await thread.call_thread(thread._ensure_consumer().committed, tp)  # noqa: SLF001
+            if offset is None:
+                return int((await self._app.consumer.earliest_offsets(tp))[tp])
         return int(offset)
 
     async def end(self, partition: int) -> int:
-        """Ask the broker which offset the next record will get."""
+        """Ask the broker which offset the next record will get.
+
+        Raises:
+            BrokerUnavailable: it did not answer.
+        """
         tp = faust.types.TP(self._topic, partition)
-        return int((await self._app.consumer.highwaters(tp))[tp])
+        with _broker_errors():
+            return int((await self._app.consumer.highwaters(tp))[tp])
 
     async def seek(self, partition: int, offset: int) -> None:
         """Read the partition from `offset` again."""
@@ -231,6 +243,15 @@ class FaustSource:
         for tp in self._app.consumer.assignment():
             if tp.topic == self._topic:
                 await self.seek(tp.partition, await self.committed(tp.partition))
+
+
+@contextmanager
+def _broker_errors() -> Iterator[None]:
+    try:
+        yield
+    except KafkaError as error:
+        message = f"the broker did not answer: {type(error).__name__}: {error}"
+        raise BrokerUnavailable(message) from error
 
 
 def _incoming(event: Any) -> Incoming:

@@ -166,6 +166,9 @@ def popular(view: ItemView, tenant: int, category: int, hidden: set[int], time_m
     return found
 
 
+_TOKEN_PAYLOAD = 360  # bytes: with the signature and in base64, below the 512 characters that an event may bring
+
+
 def recommendation_id(key: bytes, partition: int, offset: int, model_version: int) -> str:
     """Deterministic UUID (RFC 9562, version 8) of a page, so that a page made again has the same id."""
     digest = hashlib.blake2b(key + f"|{partition}|{offset}|{model_version}".encode(), digest_size=16).digest()
@@ -175,8 +178,14 @@ def recommendation_id(key: bytes, partition: int, offset: int, model_version: in
 
 
 def attribution_token(recommendation: str, model_version: int, experiments: Sequence[str], secret: bytes) -> str:
-    """Opaque signed token (HMAC-SHA256, RFC 2104, cut to 96 bits) that ties later events to the page."""
+    """Opaque signed token (HMAC-SHA256, RFC 2104, cut to 96 bits) that ties later events to the page.
+
+    Events bring it back in a field of 512 characters: experiments that do not fit are told by a digest of all of them.
+    """
     payload = "|".join((recommendation, str(model_version), *experiments)).encode()
+    if len(payload) > _TOKEN_PAYLOAD:
+        digest = hashlib.blake2b("|".join(experiments).encode(), digest_size=16).hexdigest()
+        payload = "|".join((recommendation, str(model_version), f"#{digest}")).encode()
     signature = hmac.digest(secret, payload, "sha256")[:12]
     return "at_" + base64.urlsafe_b64encode(signature + payload).decode().rstrip("=")
 

@@ -55,7 +55,12 @@ class PictureLoader:
             PictureRefused: scheme, place, host, size or type is not allowed, or the bytes are no picture.
             PictureUnavailable: the host did not answer in time.
         """
-        return self._pixels(self._read(uri))
+        try:
+            content = self._read(uri)
+        except (ValueError, httpx.InvalidURL) as error:  # brackets that do not match, a port that is none
+            message = f"picture: {uri[:100]!r} is no address: {error}"
+            raise PictureRefused(message) from error
+        return self._pixels(content)
 
     def _read(self, uri: str) -> bytes:
         scheme = uri.partition(":")[0].lower()

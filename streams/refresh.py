@@ -36,7 +36,10 @@ _TRACE_HEADERS = ("traceparent", "tracestate")
 
 @dataclass(frozen=True)
 class Refreshed:
-    """One visitor's page and the state to be written after it; `state` None leaves nothing behind."""
+    """One visitor's page and the state to be written after it; `state` None leaves nothing behind.
+
+    `withheld` tells that consent was off at some event of the batch, so nothing of before it may stay.
+    """
 
     key: bytes
     partition: int
@@ -45,6 +48,7 @@ class Refreshed:
     had_state: bool
     page_type: str
     degraded: bool
+    withheld: bool = False
 
 
 @dataclass(frozen=True)
@@ -167,6 +171,7 @@ class Refresher:
             had_state=visit.had_state,
             page_type=page.page_type,
             degraded=page.degraded,
+            withheld=visit.withheld,
         )
 
     def _ranked_items(self, visit: Visit, row: int, ranked: Ranked) -> list[Scored] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,44 @@ def test_nonsense_is_refused_or_ignored_but_never_crashes(adapter: Adapter, payl
     with contextlib.suppress(Problem):
         parsed, _ = translate(adapter, payload)
         assert parsed.records == []
+
+
+BAD_CALLS: tuple[dict[str, Any], ...] = (
+    {"type": "page", "messageId": "m", "anonymousId": "v", "properties": {"url": "https://a[b/"}},
+    {"type": "track", "event": "Product Viewed", "messageId": "m", "anonymousId": "v", "properties": {"price": 10**400}},
+)
+
+
+@pytest.mark.parametrize("bad", BAD_CALLS, ids=["address", "number"])
+def test_one_message_of_a_form_that_nobody_expects_leaves_the_others_of_its_batch(bad: dict[str, Any]) -> None:
+    good = {"type": "page", "messageId": "g", "anonymousId": "w"}
+    parsed, _ = translate(BY_NAME["segment"], {"batch": [bad, good]})
+    assert parsed.ids[-1].endswith("g")
+    assert len(parsed.ids) + len(parsed.problems) == 2
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter: adapter.name)
+def test_a_payload_of_any_form_is_a_problem_and_never_a_crash(adapter: Adapter) -> None:
+    deep = b"[" * 900 + b"]" * 900
+    for body in (b'{"product_ids":5}', b'{"data":5}', b"5", b"[5]", b'{"events":[5]}', b'{"a":' + deep + b"}", deep):
+        with contextlib.suppress(Problem):
+            parsed, _ = parse_foreign(body, adapter, query={}, received_at=RECEIVED_AT, tenant_id="default", batch_max=9)
+            assert parsed.records == []
+
+
+def test_segments_own_correction_of_the_time_is_kept() -> None:
+    call = {
+        "type": "page",
+        "messageId": "m",
+        "anonymousId": "v",
+        "timestamp": "2025-11-25T10:00:00Z",
+        "originalTimestamp": "2025-11-25T10:00:01Z",
+        "sentAt": "2025-11-25T10:00:02Z",
+        "receivedAt": "2025-11-25T10:00:01Z",
+    }
+    parsed, _ = translate(BY_NAME["segment"], call)
+    event = decode_event(parsed.records[0].value)
+    assert event.time == int(datetime(2025, 11, 25, 10, tzinfo=UTC).timestamp() * 1000)
 
 
 def test_a_visitor_id_that_breaks_our_contract_is_refused_not_cut() -> None:

@@ -114,3 +114,22 @@ def test_kept_answers_follow_every_change(catalogue: Catalogue) -> None:
     assert catalogue.search("default", "shoe", "", 9)[0] == 2
     catalogue.take_item(Followed(b"default|t", None, 0, 2, 0, ()))
     assert catalogue.search("default", "shoe", "", 9)[0] == 1
+
+
+@pytest.mark.parametrize("key", [b"\xff|x", b"nothing", None, b"default|another"])
+@pytest.mark.parametrize("value", [encode(SHOE), None, b"{"])
+def test_a_record_whose_key_is_not_its_items_changes_nothing(
+    catalogue: Catalogue, key: bytes | None, value: bytes | None
+) -> None:
+    publish(catalogue, SHOE)
+    catalogue.take_item(Followed(key, value, 0, 1, 0, ()))
+    catalogue.take_embedding(Followed(key, value, 0, 1, 0, ()))
+    assert catalogue.search("default", "red", "", 9) == (1, [SHOE])
+    entry = catalogue.entry("default", "s")
+    assert entry is not None
+    assert entry.published_offset == 0
+
+
+def test_an_address_that_is_none_costs_its_item_only_the_picture(catalogue: Catalogue) -> None:
+    shown = catalogue.shown(CatalogItem("s", "Shoe", images=(Image("file://[x"), Image("https://host/a.png"))))
+    assert shown["images"] == [{"uri": "https://host/a.png"}]

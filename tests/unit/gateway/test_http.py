@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,13 +19,14 @@ from fastapi import FastAPI
 from PIL import Image
 from prometheus_client import CollectorRegistry
 
+from contracts.catalog import CatalogItem, encode
 from contracts.errors import BrokerUnavailable, ConfigurationError
 from contracts.settings import Settings
 from gateway.access import Bucket
 from gateway.app import create_app
 from gateway.follower import Followed
 from gateway.ingest import Outgoing
-from gateway.policy import RULES
+from gateway.policy import RULES, Access, Rule
 from tests.fakes import ManualClock
 
 EVENT = {"event_id": "e", "event_name": "view_item", "event_time": 1_700_000_000_000, "visitor_id": "v"}
@@ -287,6 +289,56 @@ def test_a_browser_key_cannot_do_what_the_shop_s_servers_do(guarded: World) -> N
         assert guarded.ask(method, path, PUBLIC).status_code == 403
     assert guarded.run(lambda client: client.get("/v1/ops/dead-letters", headers=bearer(SECRET))).status_code == 403
     assert guarded.run(lambda client: client.get("/v1/ops/dead-letters", headers=bearer(OPERATOR))).status_code == 200
+
+
+# Spellings that Starlette routes to the same endpoint: `$` matches before a last line break, and `{name:path}` is empty too.
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule.access > Access.BROWSER], ids=lambda rule: rule.template)
+@pytest.mark.parametrize("spell", [lambda path: path + "%0A", lambda path: path.replace("x", ""), lambda path: path + "/"])
+def test_no_spelling_of_an_address_opens_more_than_the_rule_says(
+    guarded: World, rule: Rule, spell: Callable[[str], str]
+) -> None:
+    path = spell(re.sub(r"\{\w+\}", "x", rule.template))
+    assert guarded.ask(rule.method, path, PUBLIC).status_code in (403, 404)
+    assert guarded.publisher.records == []
+
+
+def test_an_empty_id_is_nobodys(guarded: World) -> None:
+    for path in ("/v1/visitors/", "/v1/items/"):
+        assert guarded.ask("DELETE", path, OPERATOR).status_code == 422
+    assert guarded.publisher.records == []
+
+
+@pytest.mark.parametrize("path", ["/v1/items?limit=" + "9" * 5000, "/v1/items?limit=0", "/v1/ops/series?minutes=" + "1" * 5000])
+def test_a_number_of_the_query_that_is_none_is_refused_by_name(world: World, path: str) -> None:
+    answer = world.run(lambda client: client.get(path))
+    assert answer.status_code == 422
+    assert answer.json()["field"] in path
+
+
+def test_a_picture_asked_for_before_the_first_is_there_is_not_found(world: World) -> None:
+    for path in ("/uploads/x.jpg", "/images/x.jpg"):
+        assert world.run(lambda client, path=path: client.get(path)).status_code == 404
+
+
+def test_a_giant_picture_is_refused_and_a_turned_one_stands_upright(world: World) -> None:
+    def upload(content: bytes) -> httpx.Response:
+        return world.run(lambda client: client.post("/v1/images", content=content))
+
+    giant = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(giant, "PNG")
+    assert upload(giant.getvalue()).status_code == 413
+    turned, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6  # Orientation: turn by 90 degrees to show it
+    Image.new("RGB", (60, 30), "red").save(turned, "JPEG", exif=exif)
+    assert (upload(turned.getvalue()).json()["width"], upload(turned.getvalue()).json()["height"]) == (30, 60)
+
+
+def test_items_of_another_tenant_are_shown_only_where_there_are_no_keys(world: World, guarded: World) -> None:
+    item = CatalogItem("s", "Shoe", tenant_id="other")
+    for each, headers in ((world, {}), (guarded, bearer(PUBLIC))):
+        each.app.state.services.catalogue.take_item(Followed(b"other|s", encode(item), 0, 0, 1000, ()))
+        answer = each.run(lambda client, headers=headers: client.get("/v1/items?tenant=other&ids=s", headers=headers))
+        assert answer.json()["total"] == (1 if each is world else 0)
 
 
 def test_only_browser_keys_are_taken_from_the_address(guarded: World) -> None:

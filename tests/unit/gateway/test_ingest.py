@@ -31,6 +31,14 @@ def test_a_single_event_an_array_and_an_envelope_are_all_taken() -> None:
         assert parsed.problems == []
 
 
+def test_the_order_of_the_fields_means_nothing() -> None:
+    bought = {"items": [{"item_id": "i"}], **event()}
+    assert parse(bought).ids == ["e"]
+    assert parse({"items": [], **event()}).ids == ["e"]
+    assert parse({"version": 2, "events": [event(), event(event_id="f")]}).ids == ["e", "f"]
+    assert parse(event(search_term='an "events" hall')).ids == ["e"]
+
+
 def test_the_clock_of_the_client_is_corrected_by_when_it_sent() -> None:
     an_hour = 3_600_000
     parsed = parse(event(event_time=NOW - an_hour - 500, sent_at=NOW - an_hour))

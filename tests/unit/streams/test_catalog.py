@@ -52,11 +52,17 @@ class FakeEncoder:
 
 
 class FakePictures:
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
     def load(self, uri: str) -> NDArray[np.uint8]:
         if uri == "refused":
             raise PictureRefused(uri)
-        if uri == "away":
+        self.asked.append(uri)
+        if uri.startswith("away"):
             raise PictureUnavailable(uri)
+        if uri == "unforeseen":
+            raise OverflowError(uri)
         return PIXELS
 
 
@@ -67,7 +73,8 @@ class Shop:
         self.encoder = FakeEncoder()
         self.registry = CollectorRegistry()
         metrics = CatalogMetrics.create(self.registry)
-        self.agent = CatalogAgent(self.encoder, FakePictures(), metrics, TOPICS, wall_ms=lambda: 5)
+        self.pictures = FakePictures()
+        self.agent = CatalogAgent(self.encoder, self.pictures, metrics, TOPICS, wall_ms=lambda: 5)
         self.offset = 0
 
     def record(self, value: bytes | None, key: bytes | None) -> Incoming:
@@ -168,6 +175,20 @@ def test_a_picture_that_was_away_is_tried_again_at_the_next_record(shop: Shop) -
     for _ in range(2):
         shop.process(shop.put("hat"), shop.put(images=(Image("away"),)))
     assert item_key("acme", "shoe") in shop.encoder.seen[1]
+
+
+def test_a_host_that_does_not_answer_is_not_waited_for_by_every_product_of_a_batch(shop: Shop) -> None:
+    images = [(Image(f"away://host/{number}.png"),) for number in range(30)]
+    records = shop.process(*(shop.put(f"i{number}", images=images[number]) for number in range(30)))
+    assert len(records) == 30
+    assert 1 <= len(shop.pictures.asked) <= 4
+    shop.process(shop.put("i0", images=images[0]))
+    assert shop.pictures.asked[-1] == "away://host/0.png"
+
+
+def test_a_picture_that_fails_in_an_unforeseen_way_costs_its_product_no_more_than_the_picture(shop: Shop) -> None:
+    records = shop.process(shop.put(images=(Image("unforeseen"),)), shop.put("hat"))
+    assert [decode_embedding(record.value or b"").item_id for record in records] == ["shoe", "hat"]
 
 
 def test_an_encoder_that_is_away_leaves_the_batch_undone(shop: Shop) -> None:

@@ -19,7 +19,7 @@ from streams.contiguity import Contiguity
 from streams.delivery import Delivery, Work
 from streams.forgetting import Forgetting
 from streams.refresh import Refresher
-from streams.sessions import decode_state
+from streams.sessions import decode_state, ids_key
 from tests.fakes import FakeCluster, FakeRanker, FakeSource, ManualClock, event_bytes, keys_of, view_of
 
 VISITORS, EVENTS = 7, 120
@@ -266,3 +266,54 @@ def test_a_removed_visitor_is_not_written_again_by_a_batch_in_flight() -> None:
         return cluster
 
     asyncio.run(scenario())
+
+
+def test_a_batch_taken_while_the_one_before_fails_is_not_folded_without_it() -> None:
+    """The broker answers where a partition begins only after the batch before has failed."""
+    cluster = FakeCluster(partitions=2)
+    visitors = {sum(key) % 2: name for name in "ab" for key, _ in [event_bytes(name, 0, 0)]}
+    for number in range(12):
+        cluster.publish(*event_bytes(visitors[0], number, 1_800_000_000_000 + number), 1_800_000_000_000)
+    cluster.publish(*event_bytes(visitors[1], 99, 1_800_000_000_000), 1_800_000_000_000)
+    late = cluster.events[1]
+    cluster.events[1] = []
+    source = FakeSource(cluster)
+    worker = delivery(cluster, source)
+    original, fails = source.committed, [True]
+
+    async def committed(partition: int) -> int:
+        if partition == 1 and fails.pop():
+            await worker._abandon(OSError("the write of the batch before failed"))
+        return await original(partition)
+
+    async def scenario() -> None:
+        await worker._advance(await source.next(4))  # taken, folded, never written
+        cluster.events[1] = late
+        assert await worker._advance(await source.next(4)) is None
+        await drain(cluster, worker)
+
+    source.committed = committed  # type: ignore[method-assign]
+    asyncio.run(scenario())
+    assert violations(cluster) == []
+
+
+def test_consent_taken_and_given_again_within_a_batch_leaves_nothing_of_before() -> None:
+    cluster = FakeCluster(partitions=1)
+    key, _ = event_bytes("v", 0, 0)
+    left: list[bytes] = []
+
+    def publish(number: int, consent: object = None) -> None:
+        cluster.publish(*event_bytes("v", number, 1_800_000_000_000 + number, consent=consent), 1_800_000_000_000)
+
+    worker = delivery(cluster, FakeSource(cluster))
+    remove = worker.table.remove
+    worker.table.remove = lambda gone: (left.append(gone), remove(gone))  # type: ignore[assignment,method-assign,func-returns-value]
+    publish(1)
+    publish(2)
+    asyncio.run(drain(cluster, worker))
+    publish(3, consent={"personalization": False, "ads": False})
+    publish(4, consent={"personalization": True, "ads": False})
+    asyncio.run(drain(cluster, worker))
+    assert decode_state(worker.table.get(key) or b"").sequence == 1
+    assert left == [key, ids_key(key)]
+    assert (ids_key(key), None) in [(record.key, record.value) for record in cluster.of("changelog")]

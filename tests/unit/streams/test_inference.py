@@ -90,6 +90,32 @@ def test_a_server_that_hangs_is_given_up_at_the_deadline() -> None:
         call(hang, deadline_s=0.05)
 
 
+def test_a_call_under_way_when_the_channel_is_closed_is_unavailable_and_a_cancelled_caller_is_cancelled() -> None:
+    async def run(end: Callable[[InferenceClient, asyncio.Task[Any]], Awaitable[object]]) -> BaseException | None:
+        class Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
+            async def ModelInfer(self, _: Any, __: Any) -> Any:
+                called.set()
+                await asyncio.Event().wait()
+
+        server, called = grpc.aio.server(), asyncio.Event()
+        service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Servicer(), server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        async with InferenceClient(f"127.0.0.1:{port}") as client:
+            task = asyncio.create_task(client.infer("page_ranker", INPUTS, IN, OUT, deadline_s=20))
+            await called.wait()
+            await end(client, task)
+            outcome = (await asyncio.gather(task, return_exceptions=True))[0]
+        await server.stop(None)
+        return outcome if isinstance(outcome, BaseException) else None
+
+    async def cancelled(_: InferenceClient, task: asyncio.Task[Any]) -> None:
+        task.cancel()
+
+    assert isinstance(asyncio.run(run(lambda client, _: client.close())), RankerUnavailable)
+    assert isinstance(asyncio.run(run(cancelled)), asyncio.CancelledError)
+
+
 def test_no_server_at_all_is_unavailable_and_the_error_type_is_the_callers() -> None:
     async def run() -> None:
         async with InferenceClient("127.0.0.1:1", unavailable=EncoderUnavailable, timeout=EncoderUnavailable) as client:

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.keys import category_key, tenant_key
+from contracts.catalog import decode_item
+from contracts.errors import ContractError
+from contracts.keys import category_key, item_key, message_key, tenant_key
 from contracts.tensors import Candidate
 from streams.items import ItemView, card_of
 from streams.page import Scored, attribution_token, mixed, popular, read_token, reasons, recommendation_id, showable
@@ -131,3 +133,30 @@ def test_a_token_can_be_read_by_its_maker_only() -> None:
     assert read_token(token, b"other") is None
     assert read_token(token[:-3] + "AAA", b"secret") is None
     assert read_token("at_!", b"secret") is None
+
+
+def test_a_token_fits_into_the_event_that_brings_it_back() -> None:
+    experiments = tuple(f"{number}:{'x' * 250}" for number in range(32))
+    token = attribution_token(recommendation_id(b"default|v", 1, 2, 3), 2**31, experiments, b"secret")
+    assert len(token) <= 512
+    identity, version, (digest,) = read_token(token, b"secret") or ("", 0, ("",))
+    assert (identity, version) == (recommendation_id(b"default|v", 1, 2, 3), 2**31)
+    other = attribution_token(identity, version, experiments[1:], b"secret")
+    assert digest.startswith("#")
+    assert other != token
+
+
+def test_only_items_of_the_catalogue_are_counted_and_only_while_they_are_in_it() -> None:
+    view = view_of(2)
+    first, unknown = keys_of(2)[0], item_key("default", "mistyped")
+    for key in (first, first, unknown):
+        view.touch(key)
+    assert dict(view.touches) == {first: 2.0}
+    view.apply(message_key("default", "i0"), None)
+    assert dict(view.touches) == {}
+
+
+def test_a_rating_count_beyond_every_number_is_refused_by_name() -> None:
+    item = b'{"item_id":"i","title":"t","rating":{"average_rating":4,"rating_count":1' + b"0" * 400 + b"}}"
+    with pytest.raises(ContractError, match="rating_count"):
+        decode_item(item)

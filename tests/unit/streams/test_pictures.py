@@ -142,6 +142,9 @@ def test_a_host_in_trouble_or_away_is_only_unavailable(loader: PictureLoader, ho
         data(png(20, 20)[:60]),
         data(b"\x89PNG\r\n" + b"x" * 60_000),
         data(b"GIF89a" + b"\xff" * 9),
+        "http://[",
+        "file://[x",
+        "http://127.0.0.1:port/a.png",
     ],
 )
 def test_what_is_no_picture_is_refused(loader: PictureLoader, uri: str) -> None:

@@ -8,11 +8,12 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
-from contracts.errors import DependencyError, RankerTimeout, RankerUnavailable
+from contracts.errors import DependencyError, InvalidField, RankerTimeout, RankerUnavailable
 from contracts.recommendations import PageRecommendation, decode_page
 from contracts.settings import Settings
 from monitoring.metrics import WorkerMetrics
-from streams.batch import Batch, Incoming, fold
+from streams.batch import Batch, Incoming, dead_letter, fold
+from streams.ports import Record
 from streams.refresh import Refreshed, Refresher
 from streams.sessions import SessionState
 from streams.triton import Breaker
@@ -156,6 +157,24 @@ def test_a_broken_event_becomes_a_dead_letter_with_its_reason_and_bytes(value: b
     assert (headers["dlq.error.code"].decode(), headers["dlq.error.path"].decode()) == (code, path)
     assert dead.value == value
     assert list(batch.visits) == [good[0]]
+
+
+def test_a_dead_letter_can_always_be_written() -> None:
+    error = InvalidField("x" * 9_000, path="$")
+
+    def letter(key: bytes | None, value: bytes | None, *headers: tuple[str, bytes]) -> Record:
+        incoming = Incoming(0, 7, key, value, NOW, headers)
+        return dead_letter(incoming, error, topic="dead", source_topic="events", stage="fold")[0]
+
+    assert letter(None, None).value == b""
+    assert letter(b"default|v", None).value is None
+    whole = letter(b"default|v", b"x" * 500_000, ("traceparent", b"t"))
+    assert (len(whole.value or b""), dict(whole.headers)["traceparent"]) == (500_000, b"t")
+    assert "dlq.error.truncated" not in dict(whole.headers)
+    cut = letter(b"k" * 900_000, b"x" * 1_048_300, ("other", b"h" * 900_000))
+    size = len(cut.key or b"") + len(cut.value or b"") + sum(len(name) + len(held) for name, held in cut.headers)
+    assert size < 600_000
+    assert dict(cut.headers)["dlq.error.truncated"] == b"900000 1048300 900005"
 
 
 def test_a_shops_clock_that_runs_ahead_does_not_move_the_clock_by_which_sessions_expire() -> None:
