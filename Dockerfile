@@ -21,7 +21,9 @@ COPY cli cli
 COPY config config
 # The manifest names the model's version and width; the weights stay with Triton.
 COPY triton_models/artefacts triton_models/artefacts
-RUN useradd --uid 10001 --no-create-home vitrine
+# A named volume takes the owner of the folder that it is put on; without these the processes could not write there.
+RUN useradd --uid 10001 --no-create-home vitrine \
+    && mkdir -p /data /vitrine/var/shop && chown -R 10001:10001 /data /vitrine/var
 USER 10001:10001
 
 FROM ${TRITON_IMAGE} AS triton

@@ -38,9 +38,13 @@ class UploadStore:
             `file:` address for the catalogue, path for a browser, width and height in pixels.
 
         Raises:
-            Problem: 415 for what is no picture, 413 for too many pixels.
+            Problem: 415 for what is no picture, 413 for too many pixels, 507 where nothing can be written.
         """
-        return await asyncio.to_thread(self._store, content)
+        try:
+            return await asyncio.to_thread(self._store, content)
+        except OSError as error:
+            detail = f"the gateway has no place for uploaded pictures ({error.strerror}): give items https or data pictures"
+            raise Problem(507, "no-storage", _TITLE, detail) from error
 
     def _store(self, content: bytes) -> tuple[str, str, int, int]:
         picture = _redrawn(content)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from contracts.errors import ConfigurationError, DependencyError, RankerTimeout, TensorMismatch
+from contracts.errors import ConfigurationError, DependencyError, TensorMismatch
 from contracts.keys import tenant_key
 from contracts.tensors import (
     ITEM_ENCODER_INPUTS,
@@ -71,13 +70,35 @@ class KnownAnswer:
             raise ConfigurationError(message) from error
 
 
+class _Question:
+    """One question at a time, which stays open when a look does not get its answer.
+
+    Args:
+        ask: puts the question; true for the right answer.
+    """
+
+    def __init__(self, ask: Callable[[], Awaitable[bool]]) -> None:
+        self._ask = ask
+        self._open: asyncio.Task[bool] | None = None
+
+    async def look(self, seconds: float) -> bool | None:
+        """Whether the answer is right; None if there is none within `seconds`."""
+        if self._open is None:
+            self._open = asyncio.create_task(_no_error(self._ask()))
+        answered, _ = await asyncio.wait((self._open,), timeout=seconds)
+        if not answered:
+            return None
+        right, self._open = self._open.result(), None
+        return right
+
+
 class Canary:
     """Asks both models.
 
-    The page ranker has to answer something within `deadline_s`: the question of this look, or one of a look before. So a
-    ranker that is only starved of the processor is well as long as it gets on, and one that hangs is found as fast as if
-    late answers did not count. The item encoder takes long batches one after the other, so an answer of it that is merely
-    late is no sign of death until `encoder_deadline_s` has passed.
+    The page ranker has to answer within `deadline_s` of a look, be it the question of the look before: a ranker that is only
+    starved of the processor is well as long as it gets on, and one that hangs is found as fast as if late answers did not
+    count. The item encoder takes long batches one after the other, so an answer of it that is merely late is no sign of
+    death until `encoder_deadline_s` has passed.
     """
 
     def __init__(self, client: InferenceClient, known: KnownAnswer, deadline_s: float, encoder_deadline_s: float) -> None:
@@ -85,17 +106,21 @@ class Canary:
         self._known = known
         self._deadline = deadline_s
         self._encoder_deadline = encoder_deadline_s
-        self._late_since: float | None = None
-        self._open: set[asyncio.Task[bool]] = set()
+        self._ranker, self._encoder = _Question(self._ask_ranker), _Question(self._ask_encoder)
+        self._encoder_was_right = True
+        self.is_encoder_late = False
+        """Whether the last look saw no answer of the item encoder."""
 
     async def is_well(self) -> bool:
         """Whether both models answer what they should."""
-        return await self._ranker_is_right() and await _no_error(self._encoder_is_right())
+        return await self._ranker.look(self._deadline) is True and await self._encoder_is_right()
 
-    async def _ranker_is_right(self) -> bool:
-        self._open.add(asyncio.create_task(_no_error(self._ask_ranker())))
-        answered, self._open = await asyncio.wait(self._open, timeout=self._deadline, return_when=asyncio.FIRST_COMPLETED)
-        return bool(answered) and all(task.result() for task in answered)
+    async def _encoder_is_right(self) -> bool:
+        right = await self._encoder.look(self._deadline)
+        self.is_encoder_late = right is None
+        if right is not None:
+            self._encoder_was_right = right
+        return self._encoder_was_right
 
     async def _ask_ranker(self) -> bool:
         context = np.zeros((1, len(Context)), np.int64)
@@ -118,7 +143,7 @@ class Canary:
             and not answer["items"].any()
         )
 
-    async def _encoder_is_right(self) -> bool:
+    async def _ask_encoder(self) -> bool:
         size = self._known.image_size
         inputs: dict[str, NDArray[Any]] = {
             "text": np.frombuffer(_TEXT.encode(), np.uint8)[None],
@@ -126,15 +151,9 @@ class Canary:
             "has_image": np.zeros(1, np.uint8),
             "keys": np.zeros(1, np.int64),
         }
-        try:
-            answer = await self._client.infer(
-                "item_encoder", inputs, ITEM_ENCODER_INPUTS, ITEM_ENCODER_OUTPUTS, deadline_s=self._deadline
-            )
-        except RankerTimeout:
-            now = time.monotonic()
-            self._late_since = self._late_since or now
-            return now - self._late_since < self._encoder_deadline
-        self._late_since = None
+        answer = await self._client.infer(
+            "item_encoder", inputs, ITEM_ENCODER_INPUTS, ITEM_ENCODER_OUTPUTS, deadline_s=self._encoder_deadline
+        )
         fused = answer["fused"]
         return bool(fused.shape == (1, self._known.dim) and abs(float(np.linalg.norm(fused)) - self._known.has_text) < 1e-3)
 

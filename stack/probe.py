@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import tempfile
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 _SECONDS = 2.5
+_ENCODER_SECONDS = 60.0
+_LATE = Path(tempfile.gettempdir()) / "vitrine-encoder-late"
 
 
 def answers(url: str) -> bool:
@@ -24,13 +28,33 @@ def answers(url: str) -> bool:
         return False
 
 
-async def infers(address: str, folder: Path) -> bool:
-    """Whether both models answer what they should."""
+async def infers(address: str, folder: Path, late: Path = _LATE) -> bool:
+    """Whether both models answer what they should.
+
+    Args:
+        address: `host:port` of the server.
+        folder: of the exported models.
+        late: file that is there while the encoder does not answer.
+    """
     from stack.canary import Canary, KnownAnswer  # noqa: PLC0415 - the http probe needs no gRPC
     from streams.inference import InferenceClient  # noqa: PLC0415
 
     async with InferenceClient(address) as client:
-        return await Canary(client, KnownAnswer.read(folder), _SECONDS, encoder_deadline_s=60.0).is_well()
+        canary = Canary(client, KnownAnswer.read(folder), _SECONDS, _ENCODER_SECONDS)
+        is_well = await canary.is_well()
+    return is_well and not _hangs(late, is_late=canary.is_encoder_late)
+
+
+def _hangs(late: Path, *, is_late: bool) -> bool:
+    """Whether the encoder has not answered for a minute; it may be busy with a long batch for some time.
+
+    Every check is a process of its own, so the time of the first one without an answer is kept.
+    """
+    if not is_late:
+        late.unlink(missing_ok=True)
+    elif not late.exists():
+        late.touch()
+    return is_late and time.time() - late.stat().st_mtime > _ENCODER_SECONDS
 
 
 def main(arguments: list[str]) -> int:

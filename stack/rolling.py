@@ -78,10 +78,14 @@ class Rolling:
             if before != after and before is not None:
                 await self._stage.end(slot)
         self._rankers.rollout = wanted
-        for slot in SLOTS:
-            before, after = done.slots.get(slot), wanted.slots.get(slot)
-            if before != after and after is not None:
-                self._stage.begin(self._rankers.service(slot, after))
+        try:
+            for slot in SLOTS:
+                before, after = done.slots.get(slot), wanted.slots.get(slot)
+                if before != after and after is not None:
+                    self._stage.begin(self._rankers.service(slot, after))
+        except Exception:
+            self._rankers.rollout = done  # it is not done, so it is tried again
+            raise
         if wanted.live != done.live:
             self._exchange(done.live, wanted.live)
         self._rankers.on_change()

@@ -50,6 +50,8 @@ class Prometheus:
         self._folder.mkdir(parents=True, exist_ok=True)
         for source in SOURCE.glob("*.yml"):
             shutil.copyfile(source, self._folder / source.name)
+        for left in (self._folder / "targets").glob("*.json"):  # of a start with other processes
+            left.unlink()
         self.write_targets()
 
     def write_targets(self) -> None:

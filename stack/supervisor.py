@@ -53,8 +53,11 @@ class Supervisor:
         return [self._keepers[name] for name in names if name in self._keepers]
 
     def publish(self) -> None:
-        """Write the status file."""
-        write_status(self._file, self.status())
+        """Write the status file; where that fails (a full disk), what runs goes on and the next change is tried."""
+        try:
+            write_status(self._file, self.status())
+        except OSError as error:
+            log.error("the status cannot be written", extra={"file": str(self._file), "reason": str(error)})  # noqa: TRY400
 
     def status(self) -> Status:
         """What runs now."""
@@ -121,11 +124,13 @@ class Supervisor:
         self.publish()
 
     async def end(self, name: str) -> None:
-        """End a service."""
-        task, keeper = self._tasks.pop(name), self._keepers.pop(name)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await keeper.stop()
+        """End a service; one that could not be started when the stack came up is not there."""
+        task, keeper = self._tasks.pop(name, None), self._keepers.pop(name, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        if keeper is not None:
+            await keeper.stop()
         self.publish()
 
     async def _stop_all(self) -> None:

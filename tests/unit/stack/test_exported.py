@@ -22,7 +22,7 @@ def exports(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         commands.append(command)
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(triton.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     return commands
 
 
@@ -58,7 +58,7 @@ def test_other_objectives_another_artefact_or_an_export_that_tells_no_objectives
 
 def test_an_export_that_failed_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failed = subprocess.CompletedProcess([], 2, "", "the artefact lacks a head")
-    monkeypatch.setattr(triton.subprocess, "run", lambda *_, **__: failed)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
     monkeypatch.setattr(triton, "exported_models", lambda _: tmp_path)
     with pytest.raises(ConfigurationError, match="lacks a head"):
         triton.ensure_exported(Settings())
