@@ -40,12 +40,18 @@ def parse_address(text: str, setting: str) -> Address:
     return Address(host.strip("[]"), int(port))
 
 
+_given: set[int] = set()
+
+
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port that nobody listens on now; another process may take it before the caller does."""
-    with closing(socket.socket()) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """A TCP port that nobody listens on now, none twice; another process may take it before the caller does."""
+    while True:
+        with closing(socket.socket()) as probe:
+            probe.bind((host, 0))
+            port: int = probe.getsockname()[1]
+        if port not in _given:  # the system may offer a closed port again before its first taker listens
+            _given.add(port)
+            return port
 
 
 def free_address(host: str = "127.0.0.1") -> str:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+import hypothesis
 import pytest
 from rich.console import Console
 
@@ -226,6 +227,13 @@ def wait_until_healthy(child: Child, address: str, patience_seconds: float = 60.
 
 
 def pytest_configure() -> None:
-    """Tests must not read the settings of whoever runs them."""
+    """Tests must not read the settings of whoever runs them, nor fail by a slow machine or inputs drawn anew each time.
+
+    Run `pytest --hypothesis-profile=search` to look for new inputs.
+    """
+    hypothesis.settings.register_profile(
+        "same", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.register_profile("search", deadline=None)
     for name in [name for name in os.environ if name.startswith("VITRINE_")]:
         del os.environ[name]

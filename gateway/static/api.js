@@ -2,7 +2,7 @@
 
 const known = new Map();
 
-const WAITS = [100, 200, 400, 800, 1600, 3200, 6400]; // milliseconds: longer than a gateway takes to start again
+const WAITS = [100, 200, 400, 800, 1600, 3200, 6400, 6400]; // milliseconds: longer than a gateway takes to start again
 
 /** The answer, once there is one: a gateway that is away is asked again. Every request may come twice, for events, products
  *  and pictures are told apart by their ids. */

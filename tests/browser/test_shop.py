@@ -236,6 +236,12 @@ def test_a_browser_whose_gateway_restarts_misses_no_page(
         }
         httpx.post(f"{shop_url}/v1/events", json=event).raise_for_status()
 
+    def until_made(count: int) -> None:
+        deadline = time.monotonic() + 30
+        while httpx.get(f"{shop_url}/v1/pages/{visitor}").json().get("sequence", 0) < count:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
     def has_seen(count: int) -> None:
         page.wait_for_function("count => window.sequences.at(-1) >= count", arg=count, timeout=30_000)
 
@@ -246,7 +252,7 @@ def test_a_browser_whose_gateway_restarts_misses_no_page(
     gateway.kill()
     for number in (2, 3):
         click(number)
-        time.sleep(0.3)  # two pages, not one for both
+        until_made(number)  # two pages, not one for both
     gateway.start()
     answers(address)
     click(4)
@@ -258,9 +264,9 @@ def test_a_click_while_the_gateway_is_away_is_answered_once_it_is_back(visit: Vi
     gateway, address = second_gateway
     page = visit("/")
     page.goto(f"http://{address}/")
-    wait_for_page(page)
+    seen = wait_for_page(page)
     gateway.kill()
-    go(page, "/shop/product/running-shoe-007")
+    go(page, "/shop/product/" + next(item for item in TYPE_OF if item not in seen))
     time.sleep(0.5)
     assert not page.locator(".product h1").is_visible()
     gateway.start()

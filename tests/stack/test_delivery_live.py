@@ -17,7 +17,7 @@ from nemesis.workload import Traffic, publish_items
 from stack.addresses import free_address
 from stack.environment import overridden
 from stack.process import Child
-from tests.conftest import ProcessFactory, SettingsFactory
+from tests.conftest import ProcessFactory, SettingsFactory, wait_until_healthy
 
 pytestmark = pytest.mark.stack
 KILLS, CYCLES = 20, 5
@@ -58,8 +58,10 @@ def test_twenty_kills_lose_nothing_and_show_nothing_twice(
     settings = shop(make_settings, start_triton)
     with Traffic(settings, rate=60, seed=1) as traffic:
         worker = worker_process(settings)
-        for _ in range(KILLS):
-            time.sleep(rng.uniform(0.2, 2.5))  # the moment of the kill is the input of this test
+        for number in range(KILLS):
+            if number % 2 == 0:  # a worker at work; the others die while they start, recover or rebalance
+                wait_until_healthy(worker, settings.worker.metrics_address)
+            time.sleep(rng.uniform(0.0, 1.5))  # the moment of the kill is the input of this test
             worker.kill()
             worker.start()
     report = verdict(settings)

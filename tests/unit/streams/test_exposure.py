@@ -45,11 +45,6 @@ def test_switched_off_it_keeps_the_ranker_s_order(pool: list[tuple[float, str]])
     assert lifted(rare_of(pool), 0.0) == list(range(len(pool)))
 
 
-@given(POOLS, SHARES)
-def test_the_same_candidates_give_the_same_page(pool: list[tuple[float, str]], strength: float) -> None:
-    assert lifted(rare_of(pool), strength) == lifted(rare_of(list(pool)), strength)
-
-
 @given(POOLS)
 def test_rarity_is_a_share_and_equal_candidates_are_equally_rare(pool: list[tuple[float, str]]) -> None:
     rare = rare_of(pool)

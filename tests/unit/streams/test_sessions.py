@@ -83,7 +83,7 @@ def test_memory_is_bounded(events: list[Event]) -> None:
 
 
 @given(events_strategy)
-def test_what_is_bought_is_not_in_the_cart_and_nothing_is_there_twice(events: list[Event]) -> None:
+def test_nothing_is_in_the_cart_or_bought_twice(events: list[Event]) -> None:
     state = folded(events)
     assert len(set(state.cart)) == len(state.cart)
     assert len(set(state.bought)) == len(state.bought)

@@ -42,9 +42,9 @@ def killed_in_the_third_trial(folder: Path) -> None:
 
 
 def test_a_study_that_was_killed_goes_on_and_tries_the_cut_trial_again(tmp_path: Path) -> None:
-    child = multiprocessing.get_context("fork").Process(target=killed_in_the_third_trial, args=(tmp_path / "toy",))
+    child = multiprocessing.get_context("spawn").Process(target=killed_in_the_third_trial, args=(tmp_path / "toy",))
     child.start()
-    child.join(60)
+    child.join(200)  # it imports everything anew
     assert child.exitcode == -signal.SIGKILL
     study = open_study(tmp_path / "toy", ABOUT, PLAN)
     cut = study.get_trials()[2]
