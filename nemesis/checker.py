@@ -1,5 +1,6 @@
 """The laws that what was published must keep, checked against an oracle that folds one event after the other.
 
+0. What the broker acknowledged is in the topic (`nemesis.workload.Traffic.missing`).
 1. Every visitor's newest page answers the visitor's last good event.
 2. As consumers show them, the pages of a visitor never go back.
 3. Every page equals the oracle's for its source: always in identity and sequence; in content too, unless it is flagged
@@ -22,7 +23,7 @@ from contracts.recommendations import TIME_FIELDS
 from contracts.settings import Settings
 from contracts.topics import DEAD_LETTERS, EVENTS, ITEM_EMBEDDINGS, PAGES
 from monitoring.metrics import WorkerMetrics
-from nemesis.topic import Stored, read_topic
+from nemesis.topic import Stored, keep_newest, read_topic
 from streams.batch import Incoming, fold
 from streams.inference import InferenceClient
 from streams.items import ItemView
@@ -49,6 +50,11 @@ class Report:
     repeated_pages: int = 0
     repeated_identical: int = 0
     degraded_pages: int = 0
+    compared_pages: int = 0
+    """Pages whose content law 3 compared: neither degraded nor of other knowledge than the oracle's."""
+    repeated_letters: int = 0
+    older_last: int = 0
+    """Visitors whose last page on the topic is not their newest: what compaction leaves to a consumer that comes later."""
     violations: list[str] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
@@ -124,6 +130,7 @@ def check_page(report: Report, record: Stored, expected: Expected, seen: dict[Pl
         return place
     versions = ("index_version", "learned_version")
     is_comparable = not page["degraded"] and all(page[name] == wanted[name] for name in versions)
+    report.compared_pages += is_comparable
     wrong = [name for name in wanted if page[name] != wanted[name] and (is_comparable or name not in _CONTENT_FIELDS)]
     if wrong:
         seen_there = f"sequence {page['sequence']} of {wanted['sequence']}, made at {_generated(record)}"
@@ -140,7 +147,8 @@ def _generated(record: Stored) -> int:
 
 
 def _check_states(report: Report, settings: Settings, expected: Expected) -> None:
-    latest = {r.key: r.value for r in read_topic(settings.kafka, f"{settings.worker.group}-sessions-changelog")}
+    latest: dict[bytes, bytes | None] = {}
+    keep_newest(latest, read_topic(settings.kafka, f"{settings.worker.group}-sessions-changelog"))
     for key, state in expected.states.items():
         value = latest.get(key)
         stored = decode_state(value) if value else None
@@ -161,12 +169,15 @@ def check(settings: Settings, events: Sequence[Stored], pages: Sequence[Stored],
     """Check all laws; `events` and `pages` are whole topics, read when nothing was left to do."""
     report = Report(events=len(events), pages=len(pages), duplicates=len(expected.duplicates))
     newest: dict[bytes, int] = defaultdict(lambda: -1)
+    on_top: dict[bytes, int] = {}
     seen: dict[Place, dict[str, Any]] = {}
     for record in pages:
         if record.value is None:
             continue
         place = check_page(report, record, expected, seen)
         newest[record.key] = max(newest[record.key], place[2])
+        on_top[record.key] = place[2]
+    report.older_last = sum(offset < newest[key] for key, offset in on_top.items())
     last: dict[bytes, int] = defaultdict(lambda: -1)
     for key, _, offset in expected.pages:
         last[key] = max(last[key], offset)
@@ -175,6 +186,7 @@ def check(settings: Settings, events: Sequence[Stored], pages: Sequence[Stored],
     report.processed_visible = sum(offset <= newest[key] for key, _, offset in expected.pages)
     dead = [_place_of(record) for record in read_topic(settings.kafka, DEAD_LETTERS)]
     report.dead_letters = len(set(dead))
+    report.repeated_letters = len(dead) - len(set(dead))
     report.violations += [f"law 4: dead letter missing for {place}" for place in expected.dead - set(dead)]
     report.violations += [f"law 4: dead letter for a good event {place}" for place in set(dead) - expected.dead]
     total = report.processed_visible + report.duplicates + report.dead_letters

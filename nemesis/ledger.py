@@ -20,9 +20,9 @@ from consumers.newest import NewestPages
 from contracts.recommendations import TIME_FIELDS
 from contracts.settings import SessionSettings
 from contracts.topics import DEAD_LETTERS, EVENTS
-from nemesis.topic import Stored
+from nemesis.topic import Stored, keep_newest
 from streams.batch import Incoming, fold
-from streams.sessions import SessionState, decode_state, is_newer, without_encoder
+from streams.sessions import SessionState, decode_state, without_encoder
 
 _MOST_WORDS = 100
 _NO_PAGE = 0  # a duplicate, or a dead letter; sequences begin at 1
@@ -183,11 +183,7 @@ class Ledger:
 
     def take_changelog(self, records: Iterable[Stored]) -> None:
         """Records of the session table's changelog: of each visitor the newest state counts, as in the table's recovery."""
-        for record in records:
-            held = self._changelog.get(record.key)
-            if held and record.value and not is_newer(decode_state(record.value), decode_state(held)):
-                continue
-            self._changelog[record.key] = record.value
+        keep_newest(self._changelog, records)
 
     def close(self) -> Tally:
         """Laws 1, 4 and 5: everything that was taken in must be accounted for now."""

@@ -113,6 +113,7 @@ class Stretch:
         self._read: dict[str, dict[int, int]] = {name: {} for name in (EVENTS, PAGES, DEAD_LETTERS, self._changelog)}
         self._before = dict.fromkeys(_COUNTS, 0)
         self._told = 0
+        self._sender: Traffic | None = None
 
     @property
     def _changelog(self) -> str:
@@ -144,6 +145,7 @@ class Stretch:
         plan, rng, inflicted = self._plan, random.Random(seed), []
         started = time.monotonic()
         traffic = Traffic(self._lab.settings, plan.rate, seed, visitors=plan.visitors)
+        traffic.remembers, self._sender = True, traffic
         traffic.first = self._sent
         with traffic:
             for number, fault in enumerate(kills, 1):
@@ -157,7 +159,12 @@ class Stretch:
 
     def _check(self) -> int:
         kafka, sampled = self._lab.settings.kafka, _Sample(self._plan)
-        self._ledger.take_events(sampled.events(records_of(kafka, EVENTS, self._read[EVENTS])))
+        records = records_of(kafka, EVENTS, self._read[EVENTS])
+        if self._sender is not None:
+            records = self._sender.missing(records)
+        self._ledger.take_events(sampled.events(records))
+        for place in sorted(self._sender.acknowledged if self._sender is not None else ()):
+            self._ledger.tally.violated(f"law 0: the broker lost the event {place} that it had acknowledged")
         self._ledger.take_pages(sampled.pages(records_of(kafka, PAGES, self._read[PAGES])))
         self._ledger.take_dead_letters(records_of(kafka, DEAD_LETTERS, self._read[DEAD_LETTERS]))
         self._ledger.take_changelog(records_of(kafka, self._changelog, self._read[self._changelog]))
@@ -197,7 +204,7 @@ class _Sample:
 
 
 def _until(traffic: Traffic, sent: int) -> None:
-    while traffic.sent < sent:
+    while traffic.sent < sent and traffic.is_running:
         time.sleep(0.02)
 
 

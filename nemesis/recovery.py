@@ -17,7 +17,7 @@ from contracts.keys import message_key
 from contracts.settings import Settings
 from contracts.topics import DEAD_LETTERS, EVENTS, PAGES
 from nemesis.lab import Lab, LabError
-from nemesis.topic import lag, read_topic
+from nemesis.topic import keep_newest, lag, read_topic
 from nemesis.workload import ITEMS
 from streams.batch import Incoming, fold
 from streams.sessions import SessionState, decode_state, without_encoder
@@ -78,8 +78,8 @@ def _folded(settings: Settings) -> dict[bytes, SessionState]:
 
 
 def _different(settings: Settings) -> int:
-    changelog = read_topic(settings.kafka, f"{settings.worker.group}-sessions-changelog")
-    stored = {record.key: record.value for record in changelog}
+    stored: dict[bytes, bytes | None] = {}
+    keep_newest(stored, read_topic(settings.kafka, f"{settings.worker.group}-sessions-changelog"))
     wrong = 0
     for key, state in _folded(settings).items():
         value = stored.get(key)

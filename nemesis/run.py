@@ -171,6 +171,7 @@ def run(plan: Plan, tell: Callable[[str], object] = lambda _: None) -> Outcome:
         outcome = Outcome(plan.seed, plan.seconds, 0)
         queue: list[Fault] = []
         with Traffic(lab.settings, plan.rate, plan.seed) as traffic:
+            traffic.remembers = True
             while time.monotonic() - started < plan.seconds and (plan.most is None or len(outcome.faults) < plan.most):
                 time.sleep(rng.uniform(2.0, 6.0))
                 queue = queue or rng.sample(list(plan.faults), len(plan.faults))
@@ -182,6 +183,9 @@ def run(plan: Plan, tell: Callable[[str], object] = lambda _: None) -> Outcome:
         events, pages = drained(lab)
         expected = asyncio.run(oracle(lab.settings, events))
         outcome.report = check(lab.settings, events, pages, expected)
+        events = list(traffic.missing(events))
+        outcome.report.violations += [f"law 0: the broker lost the event {place} that it had acknowledged"
+                                      for place in sorted(traffic.acknowledged)]  # fmt: skip
         outcome.staleness_ms = staleness(pages)
         figures.add(outcome.faults, events, pages, expected)
         outcome.seconds = time.monotonic() - started

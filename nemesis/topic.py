@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from kafka import KafkaConsumer, TopicPartition
 
 from contracts.kafka_client import kafka_python_options
 from contracts.settings import KafkaSettings
+from streams.sessions import decode_state, is_newer
 
 
 @dataclass(frozen=True)
@@ -65,3 +66,11 @@ def lag(settings: KafkaSettings, group: str, name: str) -> int:
         return sum(ends[partition] - (consumer.committed(partition) or 0) for partition in partitions)
     finally:
         consumer.close(autocommit=False)
+
+
+def keep_newest(held: dict[bytes, bytes | None], changelog: Iterable[Stored]) -> None:
+    """Put each visitor's newest state into `held`, not the one written last: so the table's own recovery does it."""
+    for record in changelog:
+        before = held.get(record.key)
+        if not (before and record.value and not is_newer(decode_state(record.value), decode_state(before))):
+            held[record.key] = record.value

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import threading
 import time
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import msgspec
 import numpy as np
 from kafka import KafkaProducer
 
 from contracts.catalog import CatalogItem, ItemEmbedding, encode
+from contracts.errors import VitrineError
 from contracts.kafka_client import kafka_python_options
 from contracts.keys import message_key
 from contracts.settings import Settings, resolve
 from contracts.topics import EVENTS, ITEM_EMBEDDINGS
+from nemesis.topic import Stored
 
 ITEMS = 300
 POISON = (
@@ -51,8 +56,14 @@ def publish_items(settings: Settings, count: int = ITEMS, seed: int = 7, price: 
     producer.close()
 
 
+class TrafficError(VitrineError):
+    """Events could not be sent."""
+
+
 class Traffic:
-    """Publishes events in a thread, open loop, until left; a send that the broker refuses for two minutes is an error.
+    """Publishes events in a thread, open loop, until left.
+
+    Leaving raises `TrafficError` when an event could not be made, or the broker refused one for two minutes.
 
     Args:
         settings: the cluster.
@@ -81,22 +92,48 @@ class Traffic:
         self.first = 0  # number of the first event: traffic that follows on other traffic must not repeat its ids
         self.sent = 0
         self.poisoned = 0
+        self.remembers = False  # set it to have `acknowledged` filled
+        self.acknowledged: dict[tuple[int, int], bytes] = {}
+        """Digest of each value that the broker said it has, by (partition, offset)."""
+        self._errors: list[BaseException] = []
 
     def __enter__(self) -> Traffic:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._stop.set()
         self._thread.join()
         self._producer.flush()
         self._producer.close()
+        if self._errors and kind is None:
+            message = f"{len(self._errors)} events could not be sent, the first: {self._errors[0]!r}"
+            raise TrafficError(message) from self._errors[0]
 
     def _run(self) -> None:
         due = time.monotonic()
-        while not self._stop.wait(max(0.0, due - time.monotonic())):
-            self.publish()
-            due += 1 / self.rate
+        try:
+            while not self._stop.wait(max(0.0, due - time.monotonic())):
+                self.publish()
+                due += 1 / self.rate
+        except Exception as error:  # noqa: BLE001 - told when the traffic is left
+            self._errors.append(error)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether events are still being sent."""
+        return self._thread.is_alive()
+
+    def missing(self, records: Iterable[Stored]) -> Iterator[Stored]:
+        """Pass the records of the events topic on, and take those that were acknowledged off `acknowledged`.
+
+        What is left there afterwards the broker has lost.
+        """
+        for record in records:
+            place = (record.partition, record.offset)
+            if self.acknowledged.get(place) == digest_of(record.value):
+                del self.acknowledged[place]
+            yield record
 
     def publish(self) -> None:
         """Send one event, or two of the same id, or poison."""
@@ -114,5 +151,16 @@ class Traffic:
         value = rng.choice(POISON) if is_poison else msgspec.json.encode(event)
         for _ in range(2 if rng.random() < self._repeats else 1):
             self.poisoned += is_poison
-            self._producer.send(self._topic, value, key=message_key("default", visitor))
+            future = self._producer.send(self._topic, value, key=message_key("default", visitor))
+            if self.remembers:
+                future.add_callback(self._note, digest_of(value))
+            future.add_errback(self._errors.append)
             self.sent += 1
+
+    def _note(self, digest: bytes, place: Any) -> None:
+        self.acknowledged[place.partition, place.offset] = digest
+
+
+def digest_of(value: bytes | None) -> bytes:
+    """A short digest of a record's value."""
+    return hashlib.blake2b(value or b"", digest_size=8).digest()
