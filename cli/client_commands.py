@@ -96,6 +96,7 @@ def publish(
 
 
 def _publish_file(file: Path, settings: Settings, *, keep_going: bool) -> None:
+    from contracts.errors import BrokerUnavailable
     from producers.readers import jsonl
 
     bad: list[str] = []
@@ -104,7 +105,7 @@ def _publish_file(file: Path, settings: Settings, *, keep_going: bool) -> None:
         bad.append(str(error))
         typer.echo(f"vitrine: {error}", err=True)
 
-    sent = 0
+    sent, what = 0, "events published"
 
     def counted() -> Iterator[Event]:
         nonlocal sent
@@ -114,8 +115,11 @@ def _publish_file(file: Path, settings: Settings, *, keep_going: bool) -> None:
 
     try:
         _send(counted(), settings, linger_ms=5)
+    except BrokerUnavailable:
+        what = "events given to the broker, which did not acknowledge them all"
+        raise
     finally:
-        typer.echo(f"{sent} events published" + (f", {len(bad)} bad lines left out" if bad else ""))
+        typer.echo(f"{sent} {what}" + (f", {len(bad)} bad lines left out" if bad else ""))
     if bad:
         raise typer.Exit(1)
 

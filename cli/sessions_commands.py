@@ -29,9 +29,9 @@ Page = Annotated[
 Checkpoints = Annotated[
     Path | None, typer.Option(help="Folder of checkpoints and TensorBoard curves; by default var/sessions/NAME/RECIPE.")
 ]
-Fewest = Annotated[int | None, typer.Option(min=1, help="Epochs on a large log; more on a small one.")]
-Most = Annotated[int | None, typer.Option(min=1, help="Epochs on a small log, at most.")]
-Refit = Annotated[int | None, typer.Option(min=0, help="Epochs over all training sessions that follow.")]
+Fewest = Annotated[int | None, typer.Option(min=1, help="Epochs on a large log; more on a small one. By default 8.")]
+Most = Annotated[int | None, typer.Option(min=1, help="Epochs on a small log, at most. By default 20.")]
+Refit = Annotated[int | None, typer.Option(min=0, help="Epochs over all training sessions that follow. By default 3.")]
 Seed = Annotated[int, typer.Option(help="Of weights, order and draws.")]
 Serve = Annotated[
     str | None, typer.Option(help="Also make an artefact of this name below var/artefacts, with the blend: Triton serves it.")

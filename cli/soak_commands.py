@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 def soak(
     *,
     hours: Annotated[float, typer.Option(min=0.01, help="How long traffic runs; 2 takes two hours.")] = 2.0,
-    rate: Annotated[float, typer.Option(min=1, help="Events a second; 70 % of what `vitrine bench` measured here.")] = 350.0,
+    rate: Annotated[float, typer.Option(min=1, help="Events a second: 70 % of the highest of `vitrine bench`.")] = 560.0,
     warm_up: Annotated[float, typer.Option(min=0, help="Seconds at the start that no verdict counts.")] = 900.0,
     every: Annotated[float, typer.Option(min=0.5, help="Seconds between two samples.")] = 5.0,
     visitors: Annotated[int, typer.Option(min=1, help="Visitors of one crowd; another comes every two minutes.")] = 1_000,

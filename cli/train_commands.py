@@ -94,7 +94,7 @@ def clicks(
     sessions: Annotated[Path, typer.Option(help="Table SessionId, ItemId, Time (tab-separated, perhaps .gz).")],
     name: Annotated[str, typer.Option(help="Name of the artefact, a folder below var/artefacts.")],
     dim: Annotated[int, typer.Option(min=8, help="Width of the item vectors.")] = 64,
-    epochs: Annotated[int, typer.Option(min=1)] = 8,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the clicks.")] = 8,
     tenant: Annotated[str | None, typer.Option(help="Shop whose items these are (VITRINE_TENANT_ID).")] = None,
     seed: Annotated[int, typer.Option(help="Of weights and order.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Threads that torch uses.")] = 2,

@@ -98,8 +98,7 @@ def scrub(
         tick("dead letters")
         letters, copied = _cut_letters(settings, key, receipt, mentions(visitor_id))
         with _producer(settings) as producer:
-            producer.send(settings.kafka.topic_prefix + ERASURES, None, key=key)
-            producer.flush(timeout=10)
+            producer.send(settings.kafka.topic_prefix + ERASURES, None, key=key).get(timeout=10)
     except KafkaError as error:
         message = f"the visitor's records could not be cut off: {type(error).__name__}: {error}"
         raise BrokerUnavailable(message) from error
@@ -130,9 +129,9 @@ def _cut_letters(
             others = [r for r in records if not _is_of(r, key, is_mentioned)]
             if not records or (len(others) == len(records) and place.partition != receipt.partition):
                 continue
-            for r in others:
-                producer.send(place.topic, r.value, r.key, list(r.headers), place.partition, r.timestamp)
-            producer.flush(timeout=30)
+            copies = [producer.send(place.topic, r.value, r.key, list(r.headers), place.partition, r.timestamp) for r in others]
+            for copy in copies:  # flush does not tell of a refusal, and what is not copied must not be cut
+                copy.get(timeout=30)
             _delete_before(settings, {place: records[-1].offset + 1})
             removed += len(records) - len(others)
             copied += len(others)
