@@ -42,15 +42,17 @@ class Topic:
         return settings
 
 
+# Retention, deletion and compaction work on whole segments. Without jitter all partitions that began at one moment roll at one
+# moment too, and their flushing and cleaning hold pages up for seconds, once an hour.
+_HOURLY_SEGMENTS = (("segment.ms", "3600000"), ("segment.jitter.ms", "1800000"))
 # Compacted topics that a ranker re-reads at start stay small when segments roll and are cleaned soon.
 # What a tombstone covers, a forgotten visitor for one, is off the disks within a day.
 _FAST_COMPACTION = (
     ("min.cleanable.dirty.ratio", "0.2"),
-    ("segment.ms", "3600000"),
+    *_HOURLY_SEGMENTS,
     ("max.compaction.lag.ms", str(DAY_MS // 2)),
     ("delete.retention.ms", str(DAY_MS // 4)),
 )
-_HOURLY_SEGMENTS = (("segment.ms", "3600000"),)  # retention and deletion work on whole segments
 
 CHANGELOG_CONFIG = dict(_FAST_COMPACTION)
 """Settings of the session table's changelog, which the worker declares itself."""
