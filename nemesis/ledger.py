@@ -41,7 +41,7 @@ class Tally:
         pages: records of the page topic.
         repeated_pages: pages for an event that had one.
         repeated_identical: of these, equal to the first but for the times.
-        degraded_pages: pages by the fallback.
+        degraded_pages: pages flagged `degraded`, those of fewer candidates included.
         lost: good events without a page of their own or a newer one of their visitor, when everything was done.
         visible_duplicates: pages that consumers would have shown twice.
         backwards: pages that consumers would have shown although older than what they showed.

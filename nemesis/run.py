@@ -43,7 +43,7 @@ class Inflicted:
             after that beginning; so a pause counts with its length, and in a calm stack it is about a second.
         staleness_ms: greatest age of an event when its page was made.
         repeated_pages: pages on the wire for a source that already had one.
-        degraded_pages: pages by the fallback.
+        degraded_pages: pages flagged `degraded`, those of fewer candidates included.
         lost: events without a page, of those that arrived meanwhile.
     """
 

@@ -252,7 +252,7 @@ def _middle(lines: list[dict[str, Any]], name: str) -> float:
 def in_words(summary: dict[str, Any]) -> str:
     """The summary for people."""
     lines = [
-        f"{summary['hours']} h, {summary['events']} events, {summary['pages']} pages ({summary['degraded']} by the fallback); "
+        f"{summary['hours']} h, {summary['events']} events, {summary['pages']} pages ({summary['degraded']} flagged degraded); "
         f"after warm-up p50 {summary['p50_ms']} ms, p99 {summary['p99_ms']} ms (worst {summary['p99_ms_max']} ms)"
     ]
     for name, one in summary["processes"].items():

@@ -25,7 +25,7 @@ def as_markdown(summary: dict[str, Any]) -> str:
         f"- faults: {summary['faults']}, kill -9 among them: {summary['kills']}; every one evidenced: {_yes(summary['valid'])}",
         f"- events in: {count['events']} = {count['processed_visible']} in a page of their own or a newer one + "
         f"{count['duplicates']} duplicates + {count['dead_letters']} dead letters; accounted for: {accounted}",
-        f"- pages: {count['pages']}, by the fallback {count['degraded_pages']}, repeated on the wire "
+        f"- pages: {count['pages']}, flagged degraded {count['degraded_pages']}, repeated on the wire "
         f"{count['repeated_pages']}, of these identical {count['repeated_identical']}",
         f"- violations of the laws: {len(summary['violations'])}",
         "",
