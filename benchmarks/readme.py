@@ -82,9 +82,21 @@ def _operations(folder: Path) -> Iterator[tuple[str, str, str]]:
     if poison := _read(folder / "poison.json"):
         value = f"{poison['crashes']} crashes, healthy p99 {100 * poison['p99_rise']:+.0f} %"
         yield f"{poison['payloads']:,} mutated payloads between healthy events", value, "0, ≤ +10 %"
+    if soak := _read(folder / "soak.json"):
+        yield _soaked(soak)
     if flip := _read(folder / "flip.json"):
         ratio = statistics.median(each["p99_during_to_before"] for each in flip["flips"])
         yield "another model goes live at 200 events/s, p99 during over before", f"{ratio:.2f}", "≤ 1.5"
+
+
+def _soaked(soak: dict[str, Any]) -> tuple[str, str, str]:
+    growth = {name: each["anonymous_mb"]["per_hour"] for name, each in soak["processes"].items() if each["anonymous_mb"]}
+    *others, most = sorted(growth, key=lambda name: growth[name])
+    value = (
+        f"{sum(soak['restarts'].values())} restarts; memory {growth[most]:+.1f} MB/h ({most}), "
+        f"others at most {max(growth[name] for name in others):+.1f}"
+    )
+    return f"{soak['hours']:.0f} hours at {soak['plan']['rate']:.0f} events/s", value, "0, < 1 MB/h"
 
 
 _SETS = {"diginetica": "Diginetica", "yoochoose1_64": "Yoochoose 1/64", "beauty": "Beauty"}
