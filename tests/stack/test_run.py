@@ -62,8 +62,10 @@ def test_ctrl_c_on_the_way_up_leaves_nothing(tmp_path: Path) -> None:
     }
     settings = overridden(Settings(), groups)
     command = [sys.executable, "-m", "cli", "run"]
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job hands it on as ignored
     with (tmp_path / "run.log").open("wb") as output:
         run = subprocess.Popen(command, cwd=ROOT, env=child_environment(settings), stdout=output, stderr=output)
+    signal.signal(signal.SIGINT, ignored)
     deadline = time.monotonic() + 60
     while not any(process.healthy for process in control.status(settings).processes):
         assert time.monotonic() < deadline, (tmp_path / "run.log").read_text()
