@@ -204,12 +204,12 @@ def watch(
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")] = False,
     count: Annotated[int | None, typer.Option(min=1, help="Stop after this many pages.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after this time.")] = None,
-    from_beginning: Annotated[bool, typer.Option(help="Show what the topic holds first.")] = False,
+    from_beginning: Annotated[bool, typer.Option(help="Show what the topic holds first, expired pages too.")] = False,
 ) -> None:
     """Show pages as they come: visitor, what triggered them, the first items with their reasons, and the milliseconds.
 
-    Of each visitor only newer pages are shown: one that was made again after a crash is recognised and dropped. The last
-    line tells how long it took from the event to here (p50, p95, p99).
+    Of each visitor only newer pages are shown: one that was made again after a crash is recognised and dropped, and so is one
+    that has expired. The last line tells how long it took from the event to here (p50, p95, p99).
     """
     from cli.watching import Watching
     from consumers.pages import PageSubscriber
@@ -221,6 +221,7 @@ def watch(
         visitor_id=visitor,
         tenant_id=tenant,
         from_beginning=from_beginning,
+        with_expired=from_beginning,
         until=lambda: time.monotonic() > end,
     )
     try:

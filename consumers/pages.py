@@ -49,26 +49,31 @@ class PageSubscriber:
         visitor_id: only this visitor's pages.
         tenant_id: only this shop's pages; together with `visitor_id` only one partition is read.
         from_beginning: what the topic still holds first, else only what comes from now on.
+        with_expired: also pages past their `expire_time`, by this machine's clock: for looking at them, not for showing them.
         timeout_seconds: the iteration ends after this long without a page; None never ends.
         until: asked between polls; the iteration ends when it says True.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what may be chosen, by name
         self,
         settings: KafkaSettings,
         *,
         visitor_id: str | None = None,
         tenant_id: str | None = None,
         from_beginning: bool = False,
+        with_expired: bool = False,
         timeout_seconds: float | None = None,
         until: Callable[[], bool] = lambda: False,
     ) -> None:
         self._visitor_id = visitor_id
         self._tenant_id = tenant_id
         self._from_beginning = from_beginning
+        self._with_expired = with_expired
         self._timeout = timeout_seconds
         self._until = until
         self._newest = NewestPages()
+        self.expired = 0
+        """Pages left out because they were past their `expire_time`."""
         partitions = None
         if visitor_id is not None and tenant_id is not None:
             partitions = [partition_of(message_key(tenant_id, visitor_id), settings.partitions)]
@@ -109,33 +114,28 @@ class PageSubscriber:
             records = self._reader.poll()
             arrived = time.time_ns() // 1_000_000
             for record in records:
-                page = self._page(record.key, record.value)
+                page = self._page(record.key, record.value, arrived)
                 if page is not None:
                     last = time.monotonic()
                     yield Received(page, arrived, tuple(record.headers))
 
-    def held(self) -> Iterator[PageRecommendation]:
-        """Pages from the position up to the end that the topic has now; ends there."""
-        for record in self._reader.until_now():
-            page = self._page(record.key, record.value)
-            if page is not None:
-                yield page
-
-    def _page(self, key: bytes, value: bytes | None) -> PageRecommendation | None:
+    def _page(self, key: bytes, value: bytes | None, now: int) -> PageRecommendation | None:
         if value is None:
             self._newest.forget(key)
             return None
-        try:
-            page = decode_page(value)
-        except ContractError as error:
-            _LOG.warning("a page that breaks the contract was skipped", extra={"error": str(error)})
+        page = _decoded(value)
+        if page is None or self._visitor_id not in (None, page.visitor_id) or self._tenant_id not in (None, page.tenant_id):
             return None
-        wanted = self._visitor_id in (None, page.visitor_id) and self._tenant_id in (None, page.tenant_id)
-        return page if wanted and self._newest.accepts(key, page.source.partition, page.source.offset) else None
+        if not self._newest.accepts(key, page.source.partition, page.source.offset):
+            return None
+        if page.expire_time <= now and not self._with_expired:
+            self.expired += 1
+            return None
+        return page
 
 
 def latest_page(settings: KafkaSettings, tenant_id: str, visitor_id: str) -> PageRecommendation | None:
-    """The visitor's newest page that the topic holds; None if there is none, or it was erased.
+    """The visitor's newest page that the topic holds; None if there is none, it has expired, or it was erased.
 
     Reads the visitor's partition of the compacted topic once: for a shop that asks often, follow with `PageSubscriber`.
 
@@ -153,7 +153,15 @@ def latest_page(settings: KafkaSettings, tenant_id: str, visitor_id: str) -> Pag
                 newest.forget(key)
                 found = None
                 continue
-            page = decode_page(record.value)
-            if newest.accepts(key, page.source.partition, page.source.offset):
+            page = _decoded(record.value)
+            if page is not None and newest.accepts(key, page.source.partition, page.source.offset):
                 found = page
-    return found
+    return found if found is not None and found.expire_time > time.time_ns() // 1_000_000 else None
+
+
+def _decoded(value: bytes) -> PageRecommendation | None:
+    try:
+        return decode_page(value)
+    except ContractError as error:
+        _LOG.warning("a page that breaks the contract was skipped", extra={"error": str(error)})
+        return None

@@ -64,13 +64,15 @@ def event(number: int, visitor: str = "v-1", **more: Any) -> Event:
     return Event(event_id=f"e-{number}", **(values | more))
 
 
-def page(visitor: str, offset: int, sequence: int) -> bytes:
+def page(visitor: str, offset: int, sequence: int, lives_seconds: float = 300.0) -> bytes:
     """A page of no items."""
+    made_at = time.time_ns() // 1_000_000
     made = PageRecommendation(
         recommendation_id=f"r-{offset}", attribution_token="a", tenant_id="default", visitor_id=visitor, user_id=None,
-        session_id="s", page_view_id=None, page_type="home", trigger_event_id="e", trigger_event_time=0, generated_time=1,
-        expire_time=2, sequence=sequence, source=Source(0, offset), index_version=0, placements=(), model=Model("m", "1"),
-        experiment_ids=(), missing_ids=(), degraded=False, fallback_reason=None, latency_ms=Latency(0, 0, 0, 0, 0, 0, 0, 1.0),
+        session_id="s", page_view_id=None, page_type="home", trigger_event_id="e", trigger_event_time=0,
+        generated_time=made_at, expire_time=made_at + int(1000 * lives_seconds), sequence=sequence, source=Source(0, offset),
+        index_version=0, placements=(), model=Model("m", "1"), experiment_ids=(), missing_ids=(), degraded=False,
+        fallback_reason=None, latency_ms=Latency(0, 0, 0, 0, 0, 0, 0, 1.0),
     )  # fmt: skip
     return encode_page(made)
 
@@ -137,14 +139,21 @@ def test_a_subscriber_sees_the_newest_page_of_each_visitor_and_no_repeats(settin
             put("v-1", page("v-1", offset, sequence))
         put("v-2", b"{broken")
         put("v-2", page("v-2", 1, 1))
+        put("v-3", page("v-3", 1, 1, lives_seconds=-1))
         seen = [(found.visitor_id, found.sequence) for found in pages]
         assert sorted(seen) == [("v-1", 2), ("v-1", 3), ("v-2", 1)]
-        assert pages.dropped == 2
+        assert (pages.dropped, pages.expired) == (2, 1)
+    put("v-2", b"{broken")
     producer.close()
     newest = latest_page(settings.kafka, "default", "v-1")
     assert newest is not None
     assert newest.source.offset == 9
+    kept = latest_page(settings.kafka, "default", "v-2")
+    assert kept is not None, "a record that breaks the contract hides no page"
+    assert latest_page(settings.kafka, "default", "v-3") is None, "it has expired"
     assert latest_page(settings.kafka, "default", "nobody") is None
+    with PageSubscriber(settings.kafka, visitor_id="v-3", from_beginning=True, with_expired=True, timeout_seconds=2.0) as pages:
+        assert [found.sequence for found in pages] == [1]
 
 
 def test_an_erased_visitor_has_no_latest_page_and_the_request_is_in_the_topic(settings: Settings) -> None:
