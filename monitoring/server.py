@@ -1,4 +1,4 @@
-"""`/metrics` and `/healthz` of a process on an address of its own, from a thread."""
+"""`/metrics`, `/healthz` and `/livez` of a process on an address of its own, from a thread."""
 
 from __future__ import annotations
 
@@ -16,19 +16,28 @@ from contracts.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class Health:
-    """Whether the process does its work, and in words why not."""
+    """Whether the process does its work, and in words why not.
+
+    Attributes:
+        healthy: it does.
+        detail: why not.
+        busy: it does not yet, but gets on with what it needs for it: no reason to end it.
+    """
 
     healthy: bool
     detail: str = "ok"
+    busy: bool = False
 
 
 def serve(address: str, registry: CollectorRegistry, health: Callable[[], Health], *, setting: str) -> ThreadingHTTPServer:
-    """Serve `/metrics` and `/healthz` (200 or 503 with JSON) until the process ends or `shutdown` is called.
+    """Serve `/metrics`, `/healthz` and `/livez` until the process ends or `shutdown` is called.
+
+    `/healthz` answers 200 or 503 with JSON: does it do its work? `/livez` answers 503 only where ending the process would help.
 
     Args:
         address: `host:port`.
         registry: what `/metrics` shows.
-        health: asked at every `/healthz`; must not block.
+        health: asked each time; must not block.
         setting: named in the error.
 
     Raises:
@@ -39,11 +48,12 @@ def serve(address: str, registry: CollectorRegistry, health: Callable[[], Health
         def do_GET(self) -> None:
             if self.path == "/metrics":
                 self._answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
-            elif self.path == "/healthz":
+            elif self.path in ("/healthz", "/livez"):
                 state = health()
-                self._answer(200 if state.healthy else 503, "application/json", json.dumps(asdict(state)).encode())
+                is_good = state.healthy or (state.busy and self.path == "/livez")
+                self._answer(200 if is_good else 503, "application/json", json.dumps(asdict(state)).encode())
             else:
-                self._answer(404, "text/plain", b"only /metrics and /healthz are here\n")
+                self._answer(404, "text/plain", b"only /metrics, /healthz and /livez are here\n")
 
         def _answer(self, status: int, content_type: str, body: bytes) -> None:
             self.send_response(status)

@@ -13,6 +13,7 @@ import msgspec
 
 from contracts.settings import Settings
 from contracts.topics import DEAD_LETTERS, EVENTS
+from nemesis.letters import Letters
 from nemesis.topic import Stored
 from streams.batch import Incoming, fold
 from streams.sessions import SessionState
@@ -80,7 +81,9 @@ def settle(settings: Settings, events: Sequence[Stored], pages: Sequence[Stored]
         dead: the whole dead-letter topic.
     """
     account, answers = Account(len(events)), _Pages(pages)
-    lying = {(int(h["dlq.error.partition"]), int(h["dlq.error.offset"])) for h in (dict(record.headers) for record in dead)}
+    letters = Letters()
+    for record in dead:
+        letters.take(record)
     states: dict[bytes, SessionState] = {}
     for record in sorted(events, key=lambda r: (r.partition, r.offset)):
         place = (record.partition, record.offset)
@@ -91,13 +94,9 @@ def settle(settings: Settings, events: Sequence[Stored], pages: Sequence[Stored]
                 states[key] = visit.state
             else:
                 states.pop(key, None)
+        letters.expect(place, batch)
         if batch.dead:
-            if place not in lying:
-                account.violations.append(f"no dead letter for {place}: {batch.dead_reasons[0]}")
-            account.dead_letters += place in lying
             continue
-        if place in lying:
-            account.violations.append(f"a dead letter for the good event {place}")
         if batch.duplicates:
             account.duplicates += 1
             continue
@@ -107,6 +106,8 @@ def settle(settings: Settings, events: Sequence[Stored], pages: Sequence[Stored]
             continue
         account.processed += 1
         account.waits[place] = answered - record.timestamp
+    account.dead_letters = letters.found
+    account.violations += letters.violations()
     return account
 
 

@@ -23,6 +23,7 @@ from contracts.recommendations import TIME_FIELDS
 from contracts.settings import Settings
 from contracts.topics import DEAD_LETTERS, EVENTS, ITEM_EMBEDDINGS, PAGES
 from monitoring.metrics import WorkerMetrics
+from nemesis.letters import Letters
 from nemesis.topic import Stored, keep_newest, read_topic
 from streams.batch import Incoming, fold
 from streams.inference import InferenceClient
@@ -64,13 +65,13 @@ class Report:
 
 @dataclass
 class Expected:
-    """The oracle's word: pages and duplicates by place, final sessions, the index version it saw."""
+    """The oracle's word: pages and duplicates by place, final sessions, the index version it saw, and the dead letters."""
 
     pages: dict[Place, dict[str, Any]]
     states: dict[bytes, SessionState]
     duplicates: set[tuple[int, int]]
-    dead: set[tuple[int, int]]
     index_version: int
+    letters: Letters = field(default_factory=Letters)
 
 
 def content(page: bytes) -> dict[str, Any]:
@@ -101,14 +102,13 @@ async def oracle(settings: Settings, events: Sequence[Stored], before: Expected 
         PAGES,
         WorkerMetrics.create(CollectorRegistry()),
     )
-    expected = before or Expected({}, {}, set(), set(), 0)
+    expected = before or Expected({}, {}, set(), 0)
     for record in sorted(events, key=lambda r: (r.partition, r.offset)):
         incoming = Incoming(record.partition, record.offset, record.key, record.value, record.timestamp, record.headers)
         batch = fold([incoming], expected.states.get, settings.session, events_topic=EVENTS, dead_letter_topic=DEAD_LETTERS)
         if batch.duplicates:
             expected.duplicates.add((record.partition, record.offset))
-        if batch.dead:
-            expected.dead.add((record.partition, record.offset))
+        expected.letters.expect((record.partition, record.offset), batch)
         for done in await refresher.refresh(batch, 0.0, dict.fromkeys(batch.visits, 0.0)):
             page = content(done.page.value or b"")
             expected.pages[done.key, record.partition, record.offset] = page
@@ -184,11 +184,10 @@ def check(settings: Settings, events: Sequence[Stored], pages: Sequence[Stored],
     late = [key for key, offset in last.items() if newest[key] < offset]
     report.violations += [f"law 1: {key!r} has no page for its last event" for key in late]
     report.processed_visible = sum(offset <= newest[key] for key, _, offset in expected.pages)
-    dead = [_place_of(record) for record in read_topic(settings.kafka, DEAD_LETTERS)]
-    report.dead_letters = len(set(dead))
-    report.repeated_letters = len(dead) - len(set(dead))
-    report.violations += [f"law 4: dead letter missing for {place}" for place in expected.dead - set(dead)]
-    report.violations += [f"law 4: dead letter for a good event {place}" for place in set(dead) - expected.dead]
+    for record in read_topic(settings.kafka, DEAD_LETTERS):
+        expected.letters.take(record)
+    report.dead_letters, report.repeated_letters = expected.letters.found, expected.letters.repeated
+    report.violations += expected.letters.violations()
     total = report.processed_visible + report.duplicates + report.dead_letters
     if total != report.events:
         report.violations.append(f"law 4: {report.events} events in, {total} accounted for")
@@ -211,8 +210,3 @@ def _check_order(report: Report, pages: Sequence[Stored]) -> None:
             if source["offset"] <= shown.get(record.key, -1):
                 report.violations.append(f"law 2: the page of {record.key!r} went back to {source}")
             shown[record.key] = source["offset"]
-
-
-def _place_of(record: Stored) -> tuple[int, int]:
-    headers = dict(record.headers)
-    return int(headers["dlq.error.partition"]), int(headers["dlq.error.offset"])

@@ -20,6 +20,7 @@ from consumers.newest import NewestPages
 from contracts.recommendations import TIME_FIELDS
 from contracts.settings import SessionSettings
 from contracts.topics import DEAD_LETTERS, EVENTS
+from nemesis.letters import Letters
 from nemesis.topic import Stored, keep_newest
 from streams.batch import Incoming, fold
 from streams.sessions import SessionState, decode_state, without_encoder
@@ -99,8 +100,7 @@ class Ledger:
         self._newest_page: dict[bytes, int] = {}
         self._shown: dict[bytes, int] = {}
         self._newest = NewestPages()
-        self._dead: set[tuple[int, int]] = set()
-        self._dead_letters: set[tuple[int, int]] = set()
+        self._letters = Letters()
         self._changelog: dict[bytes, bytes | None] = {}
         self.tally = Tally()
 
@@ -130,9 +130,8 @@ class Ledger:
             self._last_good[key] = (record.partition, record.offset)
             self.tally.good += 1
             return visit.state.sequence
-        if batch.dead:
-            self._dead.add((record.partition, record.offset))
-            self.tally.dead += 1
+        self._letters.expect((record.partition, record.offset), batch)
+        self.tally.dead = self._letters.expected
         return _NO_PAGE
 
     def take_pages(self, records: Iterable[Stored]) -> None:
@@ -177,9 +176,8 @@ class Ledger:
     def take_dead_letters(self, records: Iterable[Stored]) -> None:
         """Records of the dead-letter topic."""
         for record in records:
-            headers = dict(record.headers)
-            self._dead_letters.add((int(headers["dlq.error.partition"]), int(headers["dlq.error.offset"])))
-        self.tally.dead_letters = len(self._dead_letters)
+            self._letters.take(record)
+        self.tally.dead_letters = self._letters.found
 
     def take_changelog(self, records: Iterable[Stored]) -> None:
         """Records of the session table's changelog: of each visitor the newest state counts, as in the table's recovery."""
@@ -193,9 +191,8 @@ class Ledger:
             if newest < offset:
                 self.tally.lost += self._unanswered(key, partition, newest)
                 self.tally.violated(f"law 1: {key!r} has no page for its last event {partition}:{offset}, newest is {newest}")
-        for place in sorted(self._dead ^ self._dead_letters):
-            what = "is missing" if place in self._dead else "is there for a good event"
-            self.tally.violated(f"law 4: the dead letter of {place} {what}")
+        for words in self._letters.violations():
+            self.tally.violated(words)
         accounted = self.tally.good + self.tally.duplicates + self.tally.dead
         if accounted != self.tally.events:
             self.tally.violated(f"law 4: {self.tally.events} events in, {accounted} accounted for")

@@ -109,7 +109,7 @@ class Stretch:
     def __init__(self, plan: Million, lab: Lab, name: str, first: int) -> None:
         self._plan, self._lab, self._name, self._sent = plan, lab, name, first
         self._ledger = Ledger(lab.settings.session)
-        self._expected = Expected({}, {}, set(), set(), 0)
+        self._expected = Expected({}, {}, set(), 0)
         self._read: dict[str, dict[int, int]] = {name: {} for name in (EVENTS, PAGES, DEAD_LETTERS, self._changelog)}
         self._before = dict.fromkeys(_COUNTS, 0)
         self._told = 0

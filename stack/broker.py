@@ -28,6 +28,10 @@ _LOG4J = ROOT / "stack" / "kafka" / "log4j2.properties"
 ADDRESS_SETTING = "VITRINE_KAFKA__BOOTSTRAP_SERVERS"
 CONTROLLER_SETTING = "VITRINE_STACK__CONTROLLER_PORT"
 SECURE_DATA = "data-secure"
+# Beyond the heap: each of its ninety threads keeps buffers as large as its largest transfer, and glibc an arena for each core
+# and thread, so that one burst would stay in memory for good.
+_NATIVE_BUFFERS = "-Djdk.nio.maxCachedBufferSize=262144"  # bytes
+_MALLOC_ARENAS = "2"
 
 _SERVER = """\
 # Written at every start by stack/broker.py.
@@ -150,8 +154,8 @@ class Broker:
     def child(self) -> Child:
         """The process, not started."""
         heap = self._settings.stack.heap
-        command = [*_java(f"-Xms{heap}", f"-Xmx{heap}"), "kafka.Kafka", str(self._properties)]
-        environment = child_environment(without_secrets(self._settings))
+        command = [*_java(f"-Xms{heap}", f"-Xmx{heap}", _NATIVE_BUFFERS), "kafka.Kafka", str(self._properties)]
+        environment = child_environment(without_secrets(self._settings), MALLOC_ARENA_MAX=_MALLOC_ARENAS)
         return Child("kafka", command, environment, self._var / "log" / "kafka.log", ROOT)
 
     def is_answering(self, timeout_seconds: float = 1.0) -> bool:

@@ -29,7 +29,7 @@ class Service:
     Attributes:
         name: in status and logs.
         child: makes the process for one start.
-        probe: whether it is well; a false or late answer is a miss.
+        probe: whether it is well; a false or late answer is a miss, None that it is not well yet but gets on, and may.
         rule: how patient to be.
         interval_seconds: between two probes.
         stage: services of a lower stage start before and end after those of a higher one.
@@ -42,7 +42,7 @@ class Service:
 
     name: str
     child: Callable[[], Child]
-    probe: Callable[[], Awaitable[bool]]
+    probe: Callable[[], Awaitable[bool | None]]
     rule: HealthRule = field(default_factory=HealthRule)
     interval_seconds: float = 1.0
     stage: int = 0
@@ -131,7 +131,7 @@ class Keeper:
     async def _verdict(self) -> Verdict:
         was = self._judge.is_healthy
         is_good = await self.service.probe()
-        if not is_good and not all(keeper.is_healthy for keeper in self._needed()):
+        if is_good is None or (not is_good and not all(keeper.is_healthy for keeper in self._needed())):
             self._judge.excuse(time.monotonic())
             verdict = Verdict.UNHEALTHY
         else:

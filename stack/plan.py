@@ -210,8 +210,22 @@ class Planner:
         # `triton` means the slot that is live, whichever that is.
         ranker = (_TRITON,) if module == "streams" and self._rankers is not None else ()
         needs = (*self._needs(_KAFKA), *ranker)
-        probe = self._answers(f"http://{address}/healthz")
+        probe = self._says(f"http://{address}/healthz")
         return Service(name, child, probe, rule, stage=stage, needs=needs)
+
+    def _says(self, url: str) -> Callable[[], Awaitable[bool | None]]:
+        """What a process of ours says of itself, see `monitoring.server.Health`."""
+
+        async def is_well() -> bool | None:
+            try:
+                answer = await self._web.get(url, timeout=_PROBE_SECONDS)
+                if answer.status_code == httpx.codes.OK:
+                    return True
+                return None if answer.json().get("busy") else False
+            except (httpx.HTTPError, ValueError):
+                return False
+
+        return is_well
 
     def _answers(self, url: str) -> Callable[[], Awaitable[bool]]:
         async def is_well() -> bool:

@@ -19,6 +19,7 @@ from contracts.settings import Settings
 from contracts.topics import CHANGELOG_CONFIG, DEAD_LETTERS, ERASURES, EVENTS, ITEM_EMBEDDINGS, PAGES, SESSIONS
 from monitoring.metrics import FeedbackMetrics, WorkerMetrics, published_sessions
 from monitoring.rollout_metrics import RolloutMetrics
+from monitoring.server import Health
 from streams.delivery import Delivery
 from streams.erasure import Eraser
 from streams.feedback import Feedback
@@ -27,8 +28,8 @@ from streams.items import ItemView
 from streams.kafka import ItemFollower, KafkaLog
 from streams.learning import SessionPublisher
 from streams.lease import Lease
-from streams.liveness import Movement, SystemClock
-from streams.membership import FaustSource, FaustTable, check_faust, faust_app, lags
+from streams.liveness import Readiness, SystemClock
+from streams.membership import FaustSource, FaustTable, check_faust, faust_app, lags, left_to_recover
 from streams.refresh import Refresher
 from streams.sessions import IDS_PREFIX, SessionState, decode_state, is_expired
 from streams.versions import Versions
@@ -60,7 +61,7 @@ class EventsWorker:
         self.feedback = Feedback(self.view, FeedbackMetrics.create(registry), secret)
         prefix = settings.kafka.topic_prefix
         self.app = faust_app(settings, settings.worker.group)
-        self.log = KafkaLog(settings.kafka)
+        self.log = KafkaLog(settings.kafka, apart=[prefix + PAGES])  # a page does not wait for sessions or dead letters
         self.follower = ItemFollower(settings.kafka, prefix + ITEM_EMBEDDINGS, self.view, self.metrics.item_view_size.set)
         self.table = self.app.Table(
             "sessions",
@@ -81,7 +82,7 @@ class EventsWorker:
         self.delivery: Delivery | None = None
         self._at_rest = 0
         self._ids_dropped = self.clock.monotonic()
-        self.movement = Movement(self.clock.monotonic())
+        self.readiness = Readiness(self.clock.monotonic())
         self._rollout = RolloutMetrics.create(registry)
         self._source: FaustSource | None = None
         self._helpers: list[asyncio.Task[None]] = []
@@ -225,13 +226,17 @@ class EventsWorker:
         self.metrics.lag_messages.clear()  # a partition that moved away would keep its last figure
         for partition, lag in waiting.items():
             self.metrics.lag_messages.labels(EVENTS, str(partition)).set(lag)
-        self.movement.observe(self.clock.monotonic(), sum(positions.values()), sum(waiting.values()))
+        self.readiness.movement.observe(self.clock.monotonic(), sum(positions.values()), sum(waiting.values()))
 
-    def trouble(self) -> str | None:
-        """Why the worker is not healthy, or None."""
+    def health(self) -> Health:
+        """See `streams.run.Role`."""
         ended = [task for task in self._helpers if task.done() and not task.cancelled()]
         if ended:  # they run for ever: without one of them pages go on with an old catalogue, or by an old version
-            return f"a task of the worker ended: {ended[0].exception()!r}"
-        if self.delivery is None or self.app.consumer_generation_id < 0 or not self.app.flow_control.is_active():
-            return "waiting for partitions, their sessions, and the catalogue"
-        return self.movement.trouble(self.clock.monotonic())
+            return Health(healthy=False, detail=f"a task of the worker ended: {ended[0].exception()!r}")
+        now, generation, left = self.clock.monotonic(), self.app.consumer_generation_id, left_to_recover(self.app)
+        if left is not None:
+            return self.readiness.preparing(now, (generation, left), f"reading sessions back, {left} records left")
+        if self.delivery is None or generation < 0 or not self.app.flow_control.is_active():
+            detail = "waiting for partitions, their sessions, and the catalogue"
+            return self.readiness.preparing(now, (generation, len(self.view.cards)), detail)
+        return self.readiness.ready(now)

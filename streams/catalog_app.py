@@ -11,12 +11,13 @@ from prometheus_client import CollectorRegistry
 from contracts.settings import Settings
 from contracts.topics import CATALOG, MODELS
 from monitoring.metrics import CatalogMetrics
+from monitoring.server import Health
 from streams.catalog import CatalogAgent, catalog_agent
 from streams.contiguity import Contiguity
 from streams.encoder_client import RoutedEncoder
 from streams.kafka import KafkaLog
 from streams.lease import Lease
-from streams.liveness import Movement, SystemClock
+from streams.liveness import Readiness, SystemClock
 from streams.membership import FaustSource, check_faust, faust_app, lags
 from streams.routes import RouteFollower
 
@@ -37,7 +38,7 @@ class CatalogWorker:
         self.settings = settings
         self.metrics = CatalogMetrics.create(registry)
         self.clock = SystemClock()
-        self.movement = Movement(self.clock.monotonic())
+        self.readiness = Readiness(self.clock.monotonic())
         self.app = faust_app(settings, settings.catalog.group)
         self.log = KafkaLog(settings.kafka)
         self._contiguity: Contiguity | None = None
@@ -88,10 +89,11 @@ class CatalogWorker:
             await self._contiguity.nudge()
             positions = self._contiguity.positions()
             waiting = lags(self.app, self.settings.kafka.topic_prefix + CATALOG, positions)
-            self.movement.observe(self.clock.monotonic(), sum(positions.values()), sum(waiting.values()))
+            self.readiness.movement.observe(self.clock.monotonic(), sum(positions.values()), sum(waiting.values()))
 
-    def trouble(self) -> str | None:
-        """Why the worker is not healthy, or None; waiting for the encoder is not progress."""
+    def health(self) -> Health:
+        """See `streams.run.Role`; waiting for the encoder is not progress."""
+        now = self.clock.monotonic()
         if self._contiguity is None or not self.app.flow_control.is_active():
-            return "waiting for partitions"
-        return self.movement.trouble(self.clock.monotonic())
+            return self.readiness.preparing(now, self.app.consumer_generation_id, "waiting for partitions")
+        return self.readiness.ready(now)

@@ -1,10 +1,10 @@
-"""The worker's own Kafka clients: the idempotent writer, and the follower of the item topic. No Faust."""
+"""The worker's own Kafka clients: the idempotent writer and the follower of the item topic. No Faust."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -20,11 +20,21 @@ _REQUEST_TIMEOUT_MS = 10_000
 
 
 class KafkaLog:
-    """`streams.ports.RecordLog` on one idempotent producer: a retry inside the client neither repeats nor reorders."""
+    """`streams.ports.RecordLog` on idempotent producers: a retry inside the client neither repeats nor reorders.
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    aiokafka has one produce request on its way to a broker at a time, so that a record waits for the answer to whatever was
+    sent there before it. Records of a topic keep their order on one producer; no order is promised between topics.
+
+    Args:
+        settings: the cluster.
+        apart: full names of topics that get a producer of their own; all others share one.
+    """
+
+    def __init__(self, settings: KafkaSettings, apart: Collection[str] = ()) -> None:
         self._settings = settings
-        self._producer: AIOKafkaProducer | None = None
+        self._apart = tuple(apart)
+        self._shared: AIOKafkaProducer | None = None
+        self._own: dict[str, AIOKafkaProducer] = {}
 
     async def start(self) -> None:
         """Connect.
@@ -32,34 +42,39 @@ class KafkaLog:
         Raises:
             BrokerUnavailable: if no broker answers.
         """
-        self._producer = AIOKafkaProducer(
+        self._shared = self._producer()
+        self._own = {topic: self._producer() for topic in self._apart}
+        try:
+            await asyncio.gather(*(producer.start() for producer in (self._shared, *self._own.values())))
+        except KafkaError as error:
+            message = f"no broker answers at {self._settings.bootstrap_servers}: {error}"
+            raise BrokerUnavailable(message) from error
+
+    def _producer(self) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
             acks="all",
             enable_idempotence=True,
             linger_ms=0,
             request_timeout_ms=_REQUEST_TIMEOUT_MS,
             **aiokafka_options(self._settings),
         )
-        try:
-            await self._producer.start()
-        except KafkaError as error:
-            message = f"no broker answers at {self._settings.bootstrap_servers}: {error}"
-            raise BrokerUnavailable(message) from error
 
     async def stop(self) -> None:
-        """Close the connection; what is not acknowledged by then is not acknowledged."""
-        if self._producer is not None:
-            await self._producer.stop()
+        """Close the connections; what is not acknowledged by then is not acknowledged."""
+        if self._shared is not None:
+            await asyncio.gather(*(producer.stop() for producer in (self._shared, *self._own.values())))
 
     async def write(self, records: Sequence[Record]) -> None:
         """See `streams.ports.RecordLog.write`."""
         if not records:
             return
-        if self._producer is None:
+        shared = self._shared
+        if shared is None:
             message = "the log was not started"
             raise BrokerUnavailable(message)
         try:
             pending = [
-                await self._producer.send(
+                await self._own.get(record.topic, shared).send(
                     record.topic, record.value, key=record.key, partition=record.partition, headers=list(record.headers)
                 )
                 for record in records

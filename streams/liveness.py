@@ -1,9 +1,11 @@
-"""The clocks of this machine, and whether a worker moves."""
+"""The clocks of this machine, and whether a worker moves; no Faust."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+
+from monitoring.server import Health
 
 STALL_SECONDS = 10.0
 
@@ -36,3 +38,35 @@ class Movement:
         """What is wrong, or None."""
         standing = now - self.at
         return f"no progress for {standing:.0f} s while records wait" if standing > STALL_SECONDS else None
+
+
+class Readiness:
+    """What a worker says of itself: ready and moving, getting ready, or standing still.
+
+    Getting ready may take minutes, since a worker reads the catalogue and the sessions of its partitions back first, and again
+    after a rebalance. Who ends it for that makes it begin anew, and the others with it.
+
+    Args:
+        now: monotonic seconds, as in every call.
+    """
+
+    def __init__(self, now: float) -> None:
+        self.movement = Movement(now)
+        self._changed_at = now
+        self._seen: object = None
+
+    def preparing(self, now: float, seen: object, detail: str) -> Health:
+        """It is not ready; `seen` is something that changes while it gets on."""
+        self.movement.at = now  # what waits meanwhile is no standstill
+        if seen != self._seen:
+            self._changed_at, self._seen = now, seen
+        standing = now - self._changed_at
+        if standing > STALL_SECONDS:
+            return Health(healthy=False, detail=f"{detail}; nothing has come for {standing:.0f} s")
+        return Health(healthy=False, busy=True, detail=detail)
+
+    def ready(self, now: float) -> Health:
+        """It has what it needs."""
+        self._changed_at, self._seen = now, None
+        trouble = self.movement.trouble(now)
+        return Health(healthy=trouble is None, detail=trouble or "ok")

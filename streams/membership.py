@@ -315,3 +315,18 @@ def lags(app: faust.App, topic: str, positions: Mapping[int, int]) -> dict[int, 
         highwater = app.consumer.highwater(tp) if tp in app.consumer.assignment() else None
         lags[partition] = max(0, highwater - offset) if highwater is not None else 0
     return lags
+
+
+def left_to_recover(app: faust.App) -> int | None:
+    """Records of the tables' changelogs that are still to be read back; None when the tables are whole.
+
+    Faust calls its flow active meanwhile, and its timers wait.
+    """
+    tables: Any = app.tables
+    recovery = tables.recovery
+    if not recovery.in_recovery:
+        return None
+    try:
+        return int(recovery.active_remaining_total())
+    except RuntimeError:  # the event loop put a partition in while this thread counted
+        return 0

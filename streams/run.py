@@ -38,8 +38,8 @@ class Role(Protocol):
 
     app: faust.App
 
-    def trouble(self) -> str | None:
-        """Why the worker is not healthy, or None."""
+    def health(self) -> Health:
+        """Healthy when it has its partitions and does not stand still while records wait; asked from another thread."""
         ...
 
 
@@ -54,12 +54,6 @@ def build(settings: Settings, registry: CollectorRegistry) -> Role:
     return EventsWorker(settings, registry)
 
 
-def health_of(worker: Role) -> Health:
-    """Healthy when the worker has its partitions and does not stand still while records wait."""
-    trouble = worker.trouble()
-    return Health(healthy=trouble is None, detail=trouble or "ok")
-
-
 def run(settings: Settings) -> NoReturn:
     """Run until a signal; ends the process.
 
@@ -71,6 +65,6 @@ def run(settings: Settings) -> NoReturn:
     for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
         registry.register(collector)
     worker = build(settings, registry)
-    serve(settings.worker.metrics_address, registry, lambda: health_of(worker), setting="VITRINE_WORKER__METRICS_ADDRESS")
+    serve(settings.worker.metrics_address, registry, worker.health, setting="VITRINE_WORKER__METRICS_ADDRESS")
     _LOG.info("worker starts", extra={"role": settings.worker.role, "instance": settings.worker.instance_id})
     Runner(worker.app, redirect_stdouts=False, override_logging=False).execute_from_commandline()

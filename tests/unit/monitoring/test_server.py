@@ -23,10 +23,14 @@ def test_metrics_and_health_are_served() -> None:
     server = serve(address, registry, lambda: state[0], setting="X")
     try:
         assert "vitrine_things_total 3.0" in httpx.get(f"http://{address}/metrics").text
-        assert httpx.get(f"http://{address}/healthz").json() == {"healthy": True, "detail": "ok"}
+        assert httpx.get(f"http://{address}/healthz").json() == {"healthy": True, "detail": "ok", "busy": False}
         state[0] = Health(healthy=False, detail="standing still")
         answer = httpx.get(f"http://{address}/healthz")
         assert (answer.status_code, answer.json()["detail"]) == (503, "standing still")
+        assert httpx.get(f"http://{address}/livez").status_code == 503
+        state[0] = Health(healthy=False, busy=True, detail="reading")
+        assert httpx.get(f"http://{address}/healthz").status_code == 503
+        assert httpx.get(f"http://{address}/livez").status_code == 200
         assert httpx.get(f"http://{address}/other").status_code == 404
         with pytest.raises(ConfigurationError, match=f"VITRINE_WORKER__METRICS_ADDRESS={address}"):
             serve(address, registry, lambda: state[0], setting="VITRINE_WORKER__METRICS_ADDRESS")

@@ -9,6 +9,7 @@ from contracts.settings import Settings
 from nemesis.accounting import quantiles, settle
 from nemesis.topic import Stored
 from tests.fakes import event_bytes
+from tests.unit.nemesis.letters import dead_letter_of
 
 SETTINGS = Settings()
 NOW = 1_800_000_000_000
@@ -26,8 +27,7 @@ def page(offset: int, generated: int) -> Stored:
 
 
 def letter(offset: int) -> Stored:
-    headers = (("dlq.error.partition", b"0"), ("dlq.error.offset", b"%d" % offset))
-    return Stored(0, 0, KEY, b"{", NOW, headers)
+    return dead_letter_of(events()[offset])
 
 
 def test_coalesced_events_are_answered_by_the_newer_page_and_everything_adds_up() -> None:
@@ -46,8 +46,8 @@ def test_a_newer_page_that_came_sooner_is_the_one_that_counts() -> None:
     ("pages", "letters", "said"),
     [
         ([page(1, NOW)], [letter(3)], "no page answers (0, 4)"),
-        ([page(4, NOW)], [], "no dead letter for (0, 3): malformed"),
-        ([page(4, NOW)], [letter(3), letter(0)], "a dead letter for the good event (0, 0)"),
+        ([page(4, NOW)], [], "the dead letter of (0, 3) is missing"),
+        ([page(4, NOW)], [letter(3), letter(0)], "the dead letter of (0, 0) is there for a good event"),
     ],
 )
 def test_what_is_lost_or_in_the_wrong_place_is_named(pages: list[Stored], letters: list[Stored], said: str) -> None:

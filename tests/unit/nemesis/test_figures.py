@@ -32,7 +32,7 @@ def page(partition: int, offset: int, generated: int, *, degraded: bool = False,
 def cost(events: list[Stored], pages: list[Stored], places: list[tuple[int, int]]) -> Inflicted:
     fault = Inflicted("kill", "pid 1 became 2", 1.0, FAULT_MS, HEALED_MS, health_told=True, heal_seconds=5.0)
     wanted: dict[Place, dict[str, Any]] = {(f"v{partition}".encode(), partition, offset): {} for partition, offset in places}
-    figures.add([fault], events, pages, Expected(wanted, {}, set(), set(), 0))
+    figures.add([fault], events, pages, Expected(wanted, {}, set(), 0))
     return fault
 
 

@@ -14,6 +14,7 @@ from nemesis.ledger import Ledger, Tally
 from nemesis.topic import Stored
 from streams.batch import Incoming, fold
 from streams.sessions import SessionState, encode_state
+from tests.unit.nemesis.letters import dead_letter_of
 
 SETTINGS = SessionSettings()
 KEY = b"default|v1"
@@ -43,13 +44,17 @@ def page(offset: int, sequence: int, **changed: Any) -> Stored:
     return Stored(0, offset, KEY, msgspec.json.encode({**body, **changed}), 0, ())
 
 
-def letter(offset: int) -> Stored:
-    return Stored(0, 0, KEY, b"", 0, (("dlq.error.partition", b"0"), ("dlq.error.offset", str(offset).encode())))
-
-
 # Two good events, the second sent twice, and poison.
 TRAFFIC = [event(0, "a"), event(1, "b"), event(2, "b"), event(3, "c", b'{"poison"')]
 PAGES = [page(0, 1), page(1, 2)]
+
+
+def letter(offset: int) -> Stored:
+    return dead_letter_of(TRAFFIC[offset])
+
+
+def with_header(letter: Stored, name: str, value: bytes) -> Stored:
+    return replace(letter, headers=tuple((key, value if key == name else held) for key, held in letter.headers))
 
 
 def session(traffic: list[Stored]) -> Stored:
@@ -96,6 +101,15 @@ DAMAGE: dict[str, tuple[str, dict[str, Any]]] = {
     "a page is of an event that never was": ("law 3", {"pages": [*PAGES, page(17, 3)]}),
     "a dead letter is missing": ("law 4", {"pages": PAGES, "letters": []}),
     "a good event is a dead letter": ("law 4", {"pages": PAGES, "letters": [letter(3), letter(0)]}),
+    "a dead letter has another reason": (
+        "law 4",
+        {"pages": PAGES, "letters": [with_header(letter(3), "dlq.error.code", b"x")]},
+    ),
+    "a dead letter lost what came": ("law 4", {"pages": PAGES, "letters": [replace(letter(3), value=b"{")]}),
+    "a dead letter comes again with other words": (
+        "law 4",
+        {"pages": PAGES, "letters": [letter(3), with_header(letter(3), "dlq.error.message", b"x")]},
+    ),
     "a session stayed behind": ("law 5", {"pages": PAGES, "states": [session(TRAFFIC[:1])]}),
     "a session is gone": ("law 5", {"pages": PAGES, "states": [replace(session(TRAFFIC), value=None)]}),
 }
