@@ -233,10 +233,12 @@ class EventsWorker:
         ended = [task for task in self._helpers if task.done() and not task.cancelled()]
         if ended:  # they run for ever: without one of them pages go on with an old catalogue, or by an old version
             return Health(healthy=False, detail=f"a task of the worker ended: {ended[0].exception()!r}")
-        now, generation, left = self.clock.monotonic(), self.app.consumer_generation_id, left_to_recover(self.app)
+        now = self.clock.monotonic()
+        if self.delivery is None:  # until then Faust's parts are not looked at: each is made by whoever asks for it first
+            return self.readiness.preparing(now, len(self.view.cards), "waiting for partitions and the catalogue")
+        generation, left = self.app.consumer_generation_id, left_to_recover(self.app)
         if left is not None:
             return self.readiness.preparing(now, (generation, left), f"reading sessions back, {left} records left")
-        if self.delivery is None or generation < 0 or not self.app.flow_control.is_active():
-            detail = "waiting for partitions, their sessions, and the catalogue"
-            return self.readiness.preparing(now, (generation, len(self.view.cards)), detail)
+        if generation < 0 or not self.app.flow_control.is_active():
+            return self.readiness.preparing(now, generation, "waiting for partitions")
         return self.readiness.ready(now)

@@ -95,5 +95,5 @@ class CatalogWorker:
         """See `streams.run.Role`; waiting for the encoder is not progress."""
         now = self.clock.monotonic()
         if self._contiguity is None or not self.app.flow_control.is_active():
-            return self.readiness.preparing(now, self.app.consumer_generation_id, "waiting for partitions")
+            return self.readiness.preparing(now, self._contiguity is None, "waiting for partitions")
         return self.readiness.ready(now)

@@ -222,7 +222,8 @@ def wait_until_healthy(child: Child, address: str, patience_seconds: float = 60.
                 return answer
         except (urllib.error.URLError, OSError, ValueError) as error:
             if not child.is_alive or time.monotonic() > deadline:
-                pytest.fail(f"{child.name} did not get healthy: {error}; the end of its log:\n{child.log_tail(40)}")
+                said = error.read().decode() if isinstance(error, urllib.error.HTTPError) else ""
+                pytest.fail(f"{child.name} did not get healthy: {error} {said}; the end of its log:\n{child.log_tail(40)}")
         time.sleep(0.05)
 
 
