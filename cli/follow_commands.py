@@ -45,7 +45,7 @@ def follow(  # noqa: PLR0917 - one parameter an option
 ) -> None:
     """Follow the event log, learn on a schedule, and publish what is better.
 
-    Reads shop.events.v1 with the consumer group vitrine-learner, or a file. A visitor's clicks become a session after 30
+    Reads shop.events.v1 with the consumer group vitrine-learner-SHOP, or a file. A visitor's clicks become a session after 30
     minutes of rest, in event time. After --every sessions a copy of the model learns from them and from old ones, and is
     judged: on an old slice that is never taught, where it may lose 1 % against the first model, and on the newest sessions,
     where it must not lose. Only then it is written to OUT/<version>/, a folder as `vitrine train` writes it.

@@ -61,6 +61,9 @@ A worker reads all of it back when it starts, and what is being written is not c
 is 6 GB, eight segments of 8 MB are two seconds.
 """
 
+LEARNER_GROUP = "vitrine-learner-"
+"""Consumer group of a continual learner, without the topic prefix and with the shop's id behind it: each reads everything."""
+
 TOPICS: tuple[Topic, ...] = (
     # The broker stamps the records: latency and lag then compare server clocks only.
     Topic(EVENTS, "delete", 7 * DAY_MS, extra=(*_HOURLY_SEGMENTS, ("message.timestamp.type", "LogAppendTime"))),

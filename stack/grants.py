@@ -74,7 +74,8 @@ def _reconcile(admin: Any, wanted: set[ACL]) -> int:
 
 
 def _acl(grant: Grant) -> ACL:
-    pattern = ResourcePattern(ResourceType[grant.kind], grant.name)
+    kind = ACLResourcePatternType.PREFIXED if grant.is_prefix else ACLResourcePatternType.LITERAL
+    pattern = ResourcePattern(ResourceType[grant.kind], grant.name, kind)
     return ACL(f"User:{grant.role}", "*", ACLOperation[grant.operation], ACLPermissionType.ALLOW, pattern)
 
 

@@ -14,6 +14,7 @@ from contracts.topics import (
     ERASURES,
     EVENTS,
     ITEM_EMBEDDINGS,
+    LEARNER_GROUP,
     MODELS,
     PAGES,
     SESSIONS,
@@ -37,6 +38,8 @@ class Role(StrEnum):
     """A shop's own server that publishes events and products."""
     CONSUMER = "consumer"
     """A shop's own server that takes pages."""
+    LEARNER = "learner"
+    """`vitrine train follow`: what visitors clicked, for a shop's continual learner."""
     OPERATOR = "operator"
     """A person with the command line: reads every topic, replays and purges dead letters, erases visitors."""
 
@@ -54,12 +57,14 @@ class Grant:
         kind: of the resource.
         name: full name of the topic or group, prefix included.
         operation: what; READ of a group is joining it and committing.
+        is_prefix: every resource whose name begins with `name`.
     """
 
     role: Role
     kind: Literal["TOPIC", "GROUP"]
     name: str
     operation: Operation
+    is_prefix: bool = False
 
 
 def changelog_of(settings: Settings) -> str:
@@ -85,6 +90,7 @@ def grants(settings: Settings) -> frozenset[Grant]:
         },
         Role.PRODUCER: {"WRITE": (EVENTS, CATALOG)},
         Role.CONSUMER: {"READ": (PAGES,)},
+        Role.LEARNER: {"READ": (EVENTS, ITEM_EMBEDDINGS)},
         Role.OPERATOR: {
             "READ": everything,
             "WRITE": (EVENTS, CATALOG, ERASURES, MODELS, DEAD_LETTERS),
@@ -98,4 +104,6 @@ def grants(settings: Settings) -> frozenset[Grant]:
         for operation, names in operations.items()
         for name in names
     }
-    return frozenset(of_topics | {Grant(role, "GROUP", prefix + group, "READ") for role, group in groups.items()})
+    of_groups = {Grant(role, "GROUP", prefix + group, "READ") for role, group in groups.items()}
+    learners = Grant(Role.LEARNER, "GROUP", prefix + LEARNER_GROUP, "READ", is_prefix=True)
+    return frozenset(of_topics | of_groups | {learners})

@@ -43,7 +43,8 @@ def test_a_restarted_learner_goes_on_behind_what_it_committed(settings: Settings
         assert [click.item for click in everything(log)] == ["i1", "i4"]
         log.commit()
     publish(settings, look(5))
-    with KafkaLog(settings.kafka, "default", follow=False) as log:
+    with KafkaLog(settings.kafka, "other", follow=False) as theirs, KafkaLog(settings.kafka, "default", follow=False) as log:
+        assert [click.item for click in everything(theirs)] == ["i2"], "every shop's learner reads every partition"
         assert [click.item for click in everything(log)] == ["i5"]  # and no commit: a kill
     with KafkaLog(settings.kafka, "default", follow=False) as log:
         assert [click.item for click in everything(log)] == ["i5"]

@@ -45,6 +45,7 @@ from stack.environment import overridden
 from stack.grants import declare_grants
 from stack.principals import Grant, Role, grants
 from stack.security import as_role, client_settings, keys_of
+from training.continual.clicks import KafkaLog
 
 pytestmark = pytest.mark.stack
 
@@ -122,6 +123,20 @@ def test_the_gateway_takes_events_and_gives_the_page_back(stack: Settings) -> No
             assert time.monotonic() < deadline, answer.text
             time.sleep(0.05)
     assert answer.json()["trigger_event_id"] == "g1"
+
+
+def test_a_learner_reads_the_clicks_in_its_own_group(stack: Settings) -> None:
+    event = Event(
+        event_id="l1", event_name="view_item", visitor_id="v3", items=(EventItem("i7"),), event_time=int(time.time() * 1000)
+    )
+    with EventPublisher(kafka(stack, Role.PRODUCER)) as publisher:
+        publisher.publish(event).wait()
+    found: list[str] = []
+    with KafkaLog(kafka(stack, Role.LEARNER), "default", follow=False) as log:
+        while (clicks := log.poll()) is not None:
+            found += [click.item for click in clicks]
+        log.commit()
+    assert "i7" in found
 
 
 def test_a_product_of_the_shop_is_encoded_by_the_catalogue_worker(stack: Settings) -> None:
@@ -204,6 +219,12 @@ FORBIDDEN: tuple[tuple[Role, Callable[[Settings, Role, str], None], str], ...] =
     (Role.CONSUMER, read, DEAD_LETTERS),
     (Role.CONSUMER, write, PAGES),
     (Role.CONSUMER, write, EVENTS),
+    (Role.LEARNER, read, PAGES),
+    (Role.LEARNER, read, DEAD_LETTERS),
+    (Role.LEARNER, write, EVENTS),
+    (Role.LEARNER, write, MODELS),
+    (Role.LEARNER, join, "vitrine-worker"),
+    (Role.CONSUMER, join, "vitrine-learner-default"),
     (Role.RANKER, read, EVENTS),
     (Role.RANKER, read, PAGES),
     *((Role.RANKER, write, topic.name) for topic in TOPICS),

@@ -20,11 +20,10 @@ from contracts.errors import BrokerUnavailable, ConfigurationError, ContractErro
 from contracts.events import Event, decode_event
 from contracts.kafka_client import kafka_python_options
 from contracts.settings import KafkaSettings
-from contracts.topics import EVENTS
+from contracts.topics import EVENTS, LEARNER_GROUP
 from producers.readers import jsonl
 from training.clicks import read_table
 
-GROUP = "vitrine-learner"
 LEARNED = frozenset({"view_item", "select_item"})
 """Events whose item was looked at: what the encoder guesses."""
 BATCH = 1000
@@ -92,17 +91,17 @@ def _of_events(path: Path, tenant: str | None) -> Iterator[Click]:
 
 
 class KafkaLog:
-    """`shop.events.v1` from where this consumer group stands; from the beginning the first time.
+    """`shop.events.v1` from where the consumer group of this shop's learner stands; from the beginning the first time.
 
     Args:
         settings: the cluster.
         tenant: whose events count.
-        group: consumer group, apart from the workers'.
         follow: go on waiting at the end; otherwise the end of the moment of entering ends the log.
     """
 
-    def __init__(self, settings: KafkaSettings, tenant: str, group: str = GROUP, *, follow: bool = True) -> None:
-        self._settings, self._tenant, self._group, self._follow = settings, tenant, group, follow
+    def __init__(self, settings: KafkaSettings, tenant: str, *, follow: bool = True) -> None:
+        self._settings, self._tenant, self._follow = settings, tenant, follow
+        self._group = f"{settings.topic_prefix}{LEARNER_GROUP}{tenant}"
         self._consumer: Any = None
         self._ends: dict[Any, int] = {}
         self.refused = 0
