@@ -1,7 +1,8 @@
 """Mutated payloads in the real stack, between healthy traffic: nothing crashes or stands still, and everything adds up.
 
-First windows without poison and with as many poisoned as healthy values take turns, so that both see the same machine and
-the two latencies can be compared. Then the rest comes as a flood, many times the healthy traffic.
+First three kinds of windows take turns, so that all see the same machine: healthy traffic alone, with as many poisoned values
+beside it, and with as many healthy events of others beside it, which tells what any traffic of that rate costs. Then the rest
+of the poison comes as a flood, many times the healthy traffic.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from nemesis.workload import Traffic
 
 _VISITORS = 40
 _WARM_SECONDS = 8.0
-_WINDOW_SECONDS, _WINDOWS = 8.0, 8
+_WINDOW_SECONDS, _WINDOWS = 8.0, 16
+_OTHERS = "other-"
+_FIRST_OF_OTHERS = 1_000_000_000  # so that no event id comes twice
 STALL_SECONDS = 5.0
 
 
@@ -44,8 +47,10 @@ class Poisoning:
         longest_wait_seconds: of any healthy event for its page.
         calm_ms: event to page of healthy events in windows without poison.
         poisoned_ms: the same in windows with poison.
+        doubled_ms: the same in windows with as many healthy events of other visitors.
         flood_ms: the same during the flood.
-        p99_rise: p99 in windows with poison over p99 in those without, minus 1.
+        p99_rise: p99 in windows with poison over p99 in those without, minus 1; the broker's clock counts whole milliseconds.
+        p99_rise_of_healthy: p99 in windows with others' healthy events over p99 in those without, minus 1.
         codes: dead letters by reason.
         account: in, processed (coalesced included), duplicate, dead-lettered, and what does not add up.
     """
@@ -58,8 +63,10 @@ class Poisoning:
     longest_wait_seconds: float
     calm_ms: dict[str, float]
     poisoned_ms: dict[str, float]
+    doubled_ms: dict[str, float]
     flood_ms: dict[str, float]
     p99_rise: float
+    p99_rise_of_healthy: float
     codes: dict[str, int]
     account: dict[str, Any]
 
@@ -101,6 +108,21 @@ class _Poisoner:
         self._producer.close()
 
 
+class _Others:
+    """Healthy events of other visitors for the length of a window."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._sent = settings, 0
+
+    def send(self, rate: float) -> None:
+        """Send at this rate for a window."""
+        traffic = Traffic(self._settings, rate, seed=9 + self._sent, poison=0.0)
+        traffic.crowd, traffic.first = _OTHERS, _FIRST_OF_OTHERS + self._sent
+        with traffic:
+            time.sleep(_WINDOW_SECONDS)
+        self._sent += traffic.sent
+
+
 def poisoning(
     lab: Lab, count: int, rate: float = 40.0, flood_rate: float = 1500.0, tell: Callable[[str], object] = lambda _: None
 ) -> Poisoning:
@@ -111,13 +133,14 @@ def poisoning(
     """
     settings = lab.settings
     before = {name: lab.pid(name) for name in ("worker-0", "worker-1")}
-    poisoner = _Poisoner(settings, seed=8)
+    poisoner, others = _Poisoner(settings, seed=8), _Others(settings)
     windows = _Windows()
     with Traffic(settings, rate, seed=7, poison=0.0) as traffic:
         time.sleep(_WARM_SECONDS)
         for _ in range(_WINDOWS):
             windows.during("calm", lambda: time.sleep(_WINDOW_SECONDS))
             windows.during("poisoned", lambda: poisoner.send(round(_WINDOW_SECONDS * rate), rate))
+            windows.during("doubled", lambda: others.send(rate))
             tell(f"{poisoner.sent} of {count} payloads, {traffic.sent} healthy events")
         rest, began = count - poisoner.sent, time.monotonic()
         windows.during("flood", lambda: poisoner.send(rest, flood_rate))
@@ -129,7 +152,7 @@ def poisoning(
     events, dead = read_topic(settings.kafka, EVENTS), read_topic(settings.kafka, DEAD_LETTERS)
     account = settle(settings, events, read_topic(settings.kafka, PAGES), dead)
     waits = windows.waits(account, events)
-    calm, poisoned = waits["calm"], waits["poisoned"]
+    calm, poisoned, doubled = waits["calm"], waits["poisoned"], waits["doubled"]
     healthy = (account.waits.get((r.partition, r.offset), 0) for r in events if not _is_poisoner(r))
     return Poisoning(
         payloads=poisoner.sent,
@@ -140,8 +163,10 @@ def poisoning(
         longest_wait_seconds=max(healthy, default=0) / 1000,
         calm_ms=calm,
         poisoned_ms=poisoned,
+        doubled_ms=doubled,
         flood_ms=waits["flood"],
-        p99_rise=round(poisoned["p99"] / calm["p99"] - 1, 3) if calm and poisoned else float("nan"),
+        p99_rise=_rise(calm, poisoned),
+        p99_rise_of_healthy=_rise(calm, doubled),
         codes=dict(Counter(dict(record.headers)["dlq.error.code"].decode() for record in dead)),
         account=equation(account),
     )
@@ -149,6 +174,14 @@ def poisoning(
 
 def _is_poisoner(record: Stored) -> bool:
     return record.key.startswith(b"default|p")
+
+
+def _is_others(record: Stored) -> bool:
+    return record.key.startswith(f"default|v{_OTHERS}".encode())
+
+
+def _rise(calm: dict[str, float], stirred: dict[str, float]) -> float:
+    return round(stirred["p99"] / calm["p99"] - 1, 3) if calm and stirred else float("nan")
 
 
 class _Windows:
@@ -168,7 +201,7 @@ class _Windows:
         found: dict[str, list[float]] = {kind: [] for _, _, kind in self._windows}
         for record in events:
             wait = account.waits.get((record.partition, record.offset))
-            if wait is None or _is_poisoner(record):
+            if wait is None or _is_poisoner(record) or _is_others(record):
                 continue
             for began, ended, kind in self._windows:
                 if began <= record.timestamp < ended:
