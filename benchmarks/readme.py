@@ -75,6 +75,13 @@ def _read(file: Path) -> dict[str, Any] | None:
 
 def _operations(folder: Path) -> Iterator[tuple[str, str, str]]:
     """What happens under harm and change."""
+    if million := _read(folder / "nemesis-million.json"):
+        counts = million["counts"]
+        value = f"{counts['lost']} lost, {counts['visible_duplicates']} shown twice, {counts['backwards']} backwards"
+        yield f"{counts['events']:,} events under {million['kill_count']} kill -9", value, "0, 0, 0"
+    if recovery := _read(folder / "recovery.json"):
+        value = f"{recovery['restored_seconds']:.1f} s, {recovery['different']} different"
+        yield f"{recovery['sessions']:,} sessions after kill -9 of every worker", value, "≤ 15 s, 0"
     if burst := _read(folder / "burst.json"):
         times = burst["burst_rate"] / burst["base_rate"]
         value = f"p99 {burst['burst_ms']['p99']:.0f} ms, drained in {burst['drain_seconds']:.1f} s"
