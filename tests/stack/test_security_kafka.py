@@ -271,13 +271,16 @@ def test_the_broker_holds_exactly_the_rules_of_the_table(stack: Settings) -> Non
     anything = ResourcePatternFilter(ResourceType.ANY, None, ACLResourcePatternType.ANY)
     everything = ACLFilter(None, None, ACLOperation.ANY, ACLPermissionType.ANY, anything)
     held, _ = client(stack, Role.ADMIN, KafkaAdminClient).describe_acls(everything)
-    wanted = {(f"User:{one.role}", one.operation, one.kind, one.name) for one in grants(stack)}
+    kinds = {False: "LITERAL", True: "PREFIXED"}
+    wanted = {(f"User:{one.role}", one.operation, one.kind, one.name, kinds[one.is_prefix]) for one in grants(stack)}
+    patterns = [(one, one.resource_pattern) for one in held]
     found = {
-        (one.principal, one.operation.name, one.resource_pattern.resource_type.name, one.resource_pattern.resource_name)
-        for one in held
+        (one.principal, one.operation.name, pattern.resource_type.name, pattern.resource_name, pattern.pattern_type.name)
+        for one, pattern in patterns
     }
     assert found == wanted
-    assert {(one.permission_type.name, one.resource_pattern.pattern_type.name) for one in held} == {("ALLOW", "LITERAL")}
+    assert {one.permission_type.name for one in held} == {"ALLOW"}
+    assert [one.name for one in grants(stack) if one.is_prefix] == ["vitrine-learner-"], "a prefix opens what nobody thought of"
     assert declare(stack) == []  # a second declaration finds nothing to do
 
 
