@@ -38,6 +38,9 @@ Place = tuple[bytes, int, int]  # key, partition, offset
 _CONTENT_FIELDS = ("recommendation_id", "attribution_token", "placements", "model", "index_version",
                    "learned_version", "degraded", "fallback_reason", "missing_ids")  # fmt: skip
 
+MADE_BY = ("model", "index_version", "learned_version")
+"""Where these are the same, a full page that comes again has the same content."""
+
 
 @dataclass
 class Report:
@@ -138,7 +141,11 @@ def check_page(report: Report, record: Stored, expected: Expected, seen: dict[Pl
     if place in seen:
         report.repeated_pages += 1
         report.repeated_identical += page == seen[place]
-    seen[place] = page
+        are_full = not page["degraded"] and not seen[place]["degraded"]
+        if are_full and page != seen[place] and all(page[name] == seen[place][name] for name in MADE_BY):
+            report.violations.append(f"law 3: the page for {place} came again with other content, made by the same versions")
+    if not page["degraded"] or place not in seen or seen[place]["degraded"]:
+        seen[place] = page
     return place
 
 

@@ -20,6 +20,7 @@ from consumers.newest import NewestPages
 from contracts.recommendations import TIME_FIELDS
 from contracts.settings import SessionSettings
 from contracts.topics import DEAD_LETTERS, EVENTS
+from nemesis.checker import MADE_BY
 from nemesis.letters import Letters
 from nemesis.topic import Stored, keep_newest
 from streams.batch import Incoming, fold
@@ -78,11 +79,19 @@ class Tally:
 
 @dataclass
 class _Partition:
-    """What is remembered of each event of a partition, by offset: 20 bytes."""
+    """What is remembered of each event of a partition, by offset: 28 bytes.
+
+    Attributes:
+        sequences: that a page must have.
+        owners: digest of the visitor.
+        pages: digest of the page's content, 0 while there is none.
+        made_by: digest of model and versions behind a full page, 0 for a degraded one.
+    """
 
     sequences: array[int] = field(default_factory=lambda: array("I"))
     owners: array[int] = field(default_factory=lambda: array("Q"))
     pages: array[int] = field(default_factory=lambda: array("Q"))
+    made_by: array[int] = field(default_factory=lambda: array("Q"))
 
 
 class Ledger:
@@ -118,6 +127,7 @@ class Ledger:
             partition.sequences.append(self._fold(record))
             partition.owners.append(_digest(record.key))
             partition.pages.append(0)
+            partition.made_by.append(0)
             self.tally.events += 1
 
     def _fold(self, record: Stored) -> int:
@@ -156,10 +166,14 @@ class Ledger:
         if page["sequence"] != wanted:
             self.tally.violated(f"law 3: the page for {place} has sequence {page['sequence']}, expected {wanted}")
         digest = _digest(msgspec.json.encode({name: value for name, value in page.items() if name not in TIME_FIELDS}))
+        made_by = 0 if page["degraded"] else _digest(msgspec.json.encode([page.get(name) for name in MADE_BY]))
         if events.pages[offset]:
             self.tally.repeated_pages += 1
             self.tally.repeated_identical += events.pages[offset] == digest
-        events.pages[offset] = digest
+            if made_by and made_by == events.made_by[offset] and events.pages[offset] != digest:
+                self.tally.violated(f"law 3: the page for {place} came again with other content, made by the same versions")
+        if made_by or not events.made_by[offset]:  # what a full page said must be said again, whatever fallbacks come between
+            events.pages[offset], events.made_by[offset] = digest, made_by
         self._newest_page[key] = max(self._newest_page.get(key, -1), offset)
 
     def _show(self, key: bytes, partition: int, offset: int) -> None:

@@ -110,6 +110,11 @@ DAMAGE: dict[str, tuple[str, dict[str, Any]]] = {
         "law 4",
         {"pages": PAGES, "letters": [letter(3), with_header(letter(3), "dlq.error.message", b"x")]},
     ),
+    "a page comes again with other items": ("law 3", {"pages": [*PAGES, page(1, 2, placements=["others"])]}),
+    "a page comes again with other items after a fallback": (
+        "law 3",
+        {"pages": [*PAGES, page(1, 2, placements=[], degraded=True), page(1, 2, placements=["others"])]},
+    ),
     "a session stayed behind": ("law 5", {"pages": PAGES, "states": [session(TRAFFIC[:1])]}),
     "a session is gone": ("law 5", {"pages": PAGES, "states": [replace(session(TRAFFIC), value=None)]}),
 }
@@ -125,8 +130,10 @@ def test_damage_is_found(damage: str) -> None:
 
 
 def test_a_repeat_with_other_content_is_told_from_an_identical_one() -> None:
-    tally = word([*PAGES, page(1, 2, placements=["others"])])
-    assert (tally.repeated_pages, tally.repeated_identical) == (1, 0)
+    tally = word([*PAGES, page(1, 2, placements=["others"], degraded=True), page(1, 2)])
+    assert (tally.repeated_pages, tally.repeated_identical, tally.violations) == (2, 1, [])
+    other_index = word([*PAGES, page(1, 2, placements=["others"], index_version=8)])
+    assert (other_index.repeated_pages, other_index.repeated_identical, other_index.violations) == (1, 0, [])
 
 
 def test_a_hole_in_what_was_read_is_no_word_on_the_stack() -> None:
