@@ -58,7 +58,7 @@ CHANGELOG_CONFIG = dict(_FAST_COMPACTION) | {"segment.bytes": str(8 * 1024 * 102
 """Settings of the session table's changelog, which the worker declares itself.
 
 A worker reads all of it back when it starts, and what is being written is not compacted: at 800 events a second an hour of it
-is 6 GB, eight segments of 8 MB are two seconds.
+would be 6 GB; see docs/decisions/0013.
 """
 
 LEARNER_GROUP = "vitrine-learner-"

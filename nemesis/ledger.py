@@ -7,7 +7,6 @@ the visitors only (`nemesis.million`), since it takes a call of the ranker for e
 
 from __future__ import annotations
 
-import hashlib
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable
@@ -22,7 +21,7 @@ from contracts.settings import SessionSettings
 from contracts.topics import DEAD_LETTERS, EVENTS
 from nemesis.checker import MADE_BY
 from nemesis.letters import Letters
-from nemesis.topic import Stored, keep_newest
+from nemesis.topic import Stored, digest_of, keep_newest
 from streams.batch import Incoming, fold
 from streams.sessions import SessionState, decode_state, without_encoder
 
@@ -125,7 +124,7 @@ class Ledger:
                 message = f"event {record.partition}:{record.offset} was read, expected offset {len(partition.sequences)}"
                 raise ValueError(message)
             partition.sequences.append(self._fold(record))
-            partition.owners.append(_digest(record.key))
+            partition.owners.append(digest_of(record.key))
             partition.pages.append(0)
             partition.made_by.append(0)
             self.tally.events += 1
@@ -160,13 +159,13 @@ class Ledger:
         source, events = page["source"], self._partitions[page["source"]["partition"]]
         offset, place = source["offset"], f"{source['partition']}:{source['offset']} of {key!r}"
         wanted = events.sequences[offset] if offset < len(events.sequences) else _NO_PAGE
-        if wanted == _NO_PAGE or events.owners[offset] != _digest(key):
+        if wanted == _NO_PAGE or events.owners[offset] != digest_of(key):
             self.tally.violated(f"law 3: a page for {place}, where there must be none")
             return
         if page["sequence"] != wanted:
             self.tally.violated(f"law 3: the page for {place} has sequence {page['sequence']}, expected {wanted}")
-        digest = _digest(msgspec.json.encode({name: value for name, value in page.items() if name not in TIME_FIELDS}))
-        made_by = 0 if page["degraded"] else _digest(msgspec.json.encode([page.get(name) for name in MADE_BY]))
+        digest = digest_of(msgspec.json.encode({name: value for name, value in page.items() if name not in TIME_FIELDS}))
+        made_by = 0 if page["degraded"] else digest_of(msgspec.json.encode([page.get(name) for name in MADE_BY]))
         if events.pages[offset]:
             self.tally.repeated_pages += 1
             self.tally.repeated_identical += events.pages[offset] == digest
@@ -217,7 +216,7 @@ class Ledger:
         return self.tally
 
     def _unanswered(self, key: bytes, partition: int, newest: int) -> int:
-        events, owner = self._partitions[partition], _digest(key)
+        events, owner = self._partitions[partition], digest_of(key)
         rest = range(newest + 1, len(events.sequences))
         return sum(events.sequences[offset] != _NO_PAGE and events.owners[offset] == owner for offset in rest)
 
@@ -226,7 +225,3 @@ def _is_same(stored: SessionState, state: SessionState, touches: int) -> bool:
     """Whether the facts are the same; what the encoder has seen is not told by folding alone."""
     ours, theirs = without_encoder(stored), without_encoder(state)
     return msgspec.structs.replace(ours, pending=ours.pending[-touches:]) == theirs
-
-
-def _digest(value: bytes) -> int:
-    return int.from_bytes(hashlib.blake2b(value, digest_size=8).digest(), "little")

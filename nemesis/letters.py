@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
-from nemesis.topic import Stored
+from nemesis.topic import Stored, digest_of
 from streams.batch import Batch
 from streams.ports import Record
 
@@ -67,4 +66,4 @@ def _digest(letter: Record | Stored) -> int:
     for name, held in letter.headers:
         if name != "dlq.error.topic":
             parts += [name.encode(), held or b""]
-    return int.from_bytes(hashlib.blake2b(b"\0".join(parts), digest_size=8).digest(), "little")
+    return digest_of(b"\0".join(parts))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import threading
@@ -20,7 +19,7 @@ from contracts.kafka_client import kafka_python_options
 from contracts.keys import message_key
 from contracts.settings import Settings, resolve
 from contracts.topics import EVENTS, ITEM_EMBEDDINGS
-from nemesis.topic import Stored
+from nemesis.topic import Stored, digest_of
 
 ITEMS = 300
 POISON = (
@@ -93,7 +92,7 @@ class Traffic:
         self.sent = 0
         self.poisoned = 0
         self.remembers = False  # set it to have `acknowledged` filled
-        self.acknowledged: dict[tuple[int, int], bytes] = {}
+        self.acknowledged: dict[tuple[int, int], int] = {}
         """Digest of each value that the broker said it has, by (partition, offset)."""
         self._errors: list[BaseException] = []
 
@@ -157,10 +156,5 @@ class Traffic:
             future.add_errback(self._errors.append)
             self.sent += 1
 
-    def _note(self, digest: bytes, place: Any) -> None:
+    def _note(self, digest: int, place: Any) -> None:
         self.acknowledged[place.partition, place.offset] = digest
-
-
-def digest_of(value: bytes | None) -> bytes:
-    """A short digest of a record's value."""
-    return hashlib.blake2b(value or b"", digest_size=8).digest()

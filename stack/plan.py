@@ -190,7 +190,7 @@ class Planner:
             self._rankers.on_change = self._retarget(self._rankers, server)
         self._reserved.append((server.address, scrape.ADDRESS_SETTING))
         self._addresses["prometheus"] = f"http://{server.address}"
-        probe = self._answers(f"http://{server.address}/-/ready")
+        probe = self._says(f"http://{server.address}/-/ready")
         rule = HealthRule(miss_seconds=30.0)
         self._services.append(Service("prometheus", server.child, probe, rule, stage=1, prepare=server.prepare))
 
@@ -214,7 +214,7 @@ class Planner:
         return Service(name, child, probe, rule, stage=stage, needs=needs)
 
     def _says(self, url: str) -> Callable[[], Awaitable[bool | None]]:
-        """What a process of ours says of itself, see `monitoring.server.Health`."""
+        """What a process says of itself by its status; one of ours also whether it is `monitoring.server.Health.busy`."""
 
         async def is_well() -> bool | None:
             try:
@@ -223,15 +223,6 @@ class Planner:
                     return True
                 return None if answer.json().get("busy") else False
             except (httpx.HTTPError, ValueError):
-                return False
-
-        return is_well
-
-    def _answers(self, url: str) -> Callable[[], Awaitable[bool]]:
-        async def is_well() -> bool:
-            try:
-                return (await self._web.get(url, timeout=_PROBE_SECONDS)).status_code == httpx.codes.OK
-            except httpx.HTTPError:
                 return False
 
         return is_well

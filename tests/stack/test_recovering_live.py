@@ -11,15 +11,16 @@ import pytest
 from kafka import KafkaProducer
 
 from contracts.kafka_client import kafka_python_options
-from contracts.keys import message_key
 from contracts.settings import ROOT, Settings
 from contracts.topics import DEAD_LETTERS, EVENTS
 from stack.environment import child_environment
+from stack.principals import changelog_of
 from stack.process import Child
 from streams.batch import Incoming, fold
 from streams.sessions import encode_state
 from tests.conftest import ProcessFactory, SettingsFactory
 from tests.fakes import event_bytes
+from tests.stack.test_erasure_live import until
 
 pytestmark = pytest.mark.stack
 VISITORS, RECORDS = 20, 60_000  # a few seconds of reading
@@ -29,7 +30,7 @@ PATIENCE_SECONDS = 120.0
 def write_changelog(settings: Settings) -> None:
     """What an hour of a few busy visitors leaves in the segment that is still being written."""
     now = int(time.time() * 1000)
-    states: dict[bytes, bytes] = {}
+    states: list[tuple[bytes, bytes]] = []
     for number in range(VISITORS):
         key, value = event_bytes(f"v{number}", 1, now)
         folded = fold(
@@ -39,12 +40,11 @@ def write_changelog(settings: Settings) -> None:
             events_topic=EVENTS,
             dead_letter_topic=DEAD_LETTERS,
         )
-        states[message_key("default", f"v{number}")] = encode_state(folded.visits[key].state)
+        states.append((key, encode_state(folded.visits[key].state)))
     producer = KafkaProducer(**kafka_python_options(settings.kafka), linger_ms=20)
-    topic = f"{settings.kafka.topic_prefix}{settings.worker.group}-sessions-changelog"
     for number in range(RECORDS):
-        key = message_key("default", f"v{number % VISITORS}")
-        producer.send(topic, states[key], key=key, partition=0)
+        key, state = states[number % VISITORS]
+        producer.send(settings.kafka.topic_prefix + changelog_of(settings), state, key=key, partition=0)
     producer.flush()
     producer.close()
 
@@ -74,6 +74,9 @@ def test_a_worker_says_that_it_reads_back_until_every_session_is_there(
             time.sleep(0.05)
         assert said[-1]["healthy"], said[-1]
         assert any("records left" in one["detail"] for one in said), "reading 60,000 records takes longer than a look"
+        until(
+            lambda: f"vitrine_sessions_active {VISITORS}.0" in httpx.get(f"{address}/metrics", timeout=5).text, "all sessions"
+        )
         lines = httpx.get(f"{address}/metrics", timeout=5).text.splitlines()
         assert [line for line in lines if line.startswith("vitrine_dropped_batches_total") and not line.endswith(" 0.0")] == []
     finally:

@@ -1,7 +1,7 @@
 """Law 0: what the broker said it has is in the topic, byte for byte."""
 
-from nemesis.topic import Stored
-from nemesis.workload import Traffic, digest_of
+from nemesis.topic import Stored, digest_of
+from nemesis.workload import Traffic
 
 
 def stored(offset: int, value: bytes) -> Stored:
