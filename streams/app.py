@@ -239,6 +239,6 @@ class EventsWorker:
         generation, left = self.app.consumer_generation_id, left_to_recover(self.app)
         if left is not None:
             return self.readiness.preparing(now, (generation, left), f"reading sessions back, {left} records left")
-        if generation < 0 or not self.app.flow_control.is_active():
+        if generation < 0 or self.app.rebalancing or not self.app.flow_control.is_active():
             return self.readiness.preparing(now, generation, "waiting for partitions")
         return self.readiness.ready(now)

@@ -94,6 +94,6 @@ class CatalogWorker:
     def health(self) -> Health:
         """See `streams.run.Role`; waiting for the encoder is not progress."""
         now = self.clock.monotonic()
-        if self._contiguity is None or not self.app.flow_control.is_active():
+        if self._contiguity is None or self.app.rebalancing or not self.app.flow_control.is_active():
             return self.readiness.preparing(now, self._contiguity is None, "waiting for partitions")
         return self.readiness.ready(now)

@@ -1,100 +1,32 @@
 """Faust at arm's length: the app's settings, its streams as sources, its table as session table, and its lag.
 
-With `streams/app.py` the only module that imports Faust; everything private that is used of it is used here.
+With `streams/faust_consumer.py`, `streams/faust_store.py` and `streams/run.py` the only module that imports Faust; everything
+private that is used of it is used in the first three.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import faust
 from aiokafka.errors import KafkaError
-from faust.stores import STORES
-from faust.stores.memory import Store
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 
 from contracts.errors import BrokerUnavailable, ConfigurationError
 from contracts.kafka_client import password, servers, ssl_context
 from contracts.settings import KafkaSettings, Settings, resolve
 from streams.batch import Incoming
+from streams.faust_consumer import PassingConsumer
+from streams.faust_store import STORE_URL
 from streams.lease import Lease
 from streams.ports import Record
-from streams.sessions import decode_state, is_newer
 
 FAUST_VERSION = "0.15.3"
-FETCH_WAIT_MS = 100
 _LOG = logging.getLogger(__name__)
 _MOST_LAPSES = 1_000_000  # so that generation and lapses fit in one number
-
-
-class _Forgetful(defaultdict[Any, Any]):
-    """A memory of read offsets that is always empty."""
-
-    def __getitem__(self, key: Any) -> None:
-        return None
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        pass
-
-    def update(self, *_: Any, **__: Any) -> None:
-        pass
-
-
-class BriskThread(AIOKafkaConsumerThread):
-    """Faust's consumer thread with fetches that wait at the broker for a tenth of a second; Faust's own wait 1.5 s.
-
-    A fetch on its way asks only for the partitions that were active when it was sent. After a start or a rebalance, those that
-    are resumed meanwhile are asked for when it comes back: the first event of each would wait for all of the 1.5 s.
-    """
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001 - Faust gives it a constant; read when it starts
-        return consumer
-
-
-class PassingConsumer(Consumer):
-    """Faust's consumer, passing on whatever it fetches, as soon as it is there.
-
-    Faust drops records at or below the last one that it read. A seek back races with the batch that is being passed on:
-    that batch raises the mark again, and what was sought is dropped. Order is kept by `streams.contiguity` anyway.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._read_offset = _Forgetful()
-
-    def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
-        return BriskThread(self, loop=self.loop, beacon=self.beacon)
-
-
-class NewestStore(Store[bytes, bytes]):
-    """Faust's store in memory, with a recovery that never goes back.
-
-    A worker that was stopped in the middle of a write may write an old state after the new owner's newer one. Then the last
-    record of a visitor is not the newest, and a table that takes it forgets events whose offsets are committed.
-    """
-
-    def apply_changelog_batch(self, batch: Iterable[Any], to_key: Callable[[Any], Any], to_value: Callable[[Any], Any]) -> None:
-        """Take in changelog records: a null value forgets, a state older than the one held is left out."""
-        for event in batch:
-            key = to_key(event.key)
-            if event.message.value is None:
-                self.data.pop(key, None)
-                self._key_partition.pop(key, None)
-                continue
-            value, held = to_value(event.value), self.data.get(key)
-            if held is None or is_newer(decode_state(value), decode_state(held)):
-                self.data[key] = value
-                self._key_partition[key] = event.message.partition
-
-
-STORES.aliases["newest"] = "streams.membership:NewestStore"
 
 
 def check_faust() -> None:
@@ -133,7 +65,7 @@ def faust_app(settings: Settings, group: str) -> faust.App:
         web_enabled=False,
         key_serializer="raw",
         value_serializer="raw",
-        store="newest://",
+        store=STORE_URL,
         producer_acks=-1,
         broker_commit_interval=worker.commit_interval_seconds,
         broker_session_timeout=worker.session_timeout_seconds,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 
@@ -34,6 +35,17 @@ def pages_since(settings: Settings, since_ms: int) -> list[tuple[Stored, dict[st
     return found
 
 
+def health(settings: Settings) -> str:
+    """What the worker of these settings says of itself, for whoever reads why a test failed."""
+    try:
+        with urllib.request.urlopen(f"http://{settings.worker.metrics_address}/healthz", timeout=5) as response:
+            return str(response.read().decode())
+    except urllib.error.HTTPError as error:
+        return error.read().decode()
+    except OSError as error:
+        return str(error)
+
+
 def seconds_until_every_partition_has_a_full_page(settings: Settings, since_ms: int, patience: float) -> float:
     """From `since_ms` until the last partition's first full page for an event that arrived since."""
     deadline = time.monotonic() + patience
@@ -46,7 +58,8 @@ def seconds_until_every_partition_has_a_full_page(settings: Settings, since_ms: 
         if len(first) == settings.kafka.partitions:
             return (max(first.values()) - since_ms) / 1000
         if time.monotonic() > deadline:
-            pytest.fail(f"full pages in partitions {sorted(first)} only, after {patience} s")
+            message = f"full pages in partitions {sorted(first)} only, after {patience} s; the worker says {health(settings)}"
+            pytest.fail(message)
         time.sleep(0.2)
 
 

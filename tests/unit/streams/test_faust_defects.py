@@ -14,7 +14,8 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 
 from contracts.errors import ConfigurationError
 from contracts.settings import Settings
-from streams.membership import FETCH_WAIT_MS, PassingConsumer, check_faust, faust_app
+from streams.faust_consumer import FETCH_WAIT_MS, PassingConsumer
+from streams.membership import check_faust, faust_app
 
 PARTITION = faust.types.TP("events", 0)
 

@@ -9,8 +9,9 @@ import faust
 import pytest
 
 from contracts.settings import Settings
+from streams.faust_store import NewestStore
 from streams.lease import Lease
-from streams.membership import FaustSource, NewestStore, faust_app
+from streams.membership import FaustSource, faust_app
 from streams.sessions import SessionState, encode_state
 from tests.fakes import ManualClock
 
