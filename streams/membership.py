@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -85,7 +86,24 @@ def faust_app(settings: Settings, group: str) -> faust.App:
     )
     transport: Any = app.transport
     transport.Consumer = PassingConsumer
+    _tell_of_rebalances(app)
     return app
+
+
+def _tell_of_rebalances(app: faust.App) -> None:
+    """Log which partitions came, and when their state is here: what lies between is the pause that visitors notice."""
+
+    async def came(_: Any, *assigned: Any, **__: Any) -> None:
+        places: defaultdict[str, list[int]] = defaultdict(list)
+        for tp in sorted(set().union(*assigned)):
+            places[tp.topic].append(tp.partition)
+        _LOG.info("partitions came", extra={"generation": app.consumer_generation_id, "partitions": dict(places)})
+
+    async def here(*_: Any, **__: Any) -> None:
+        _LOG.info("the state of the partitions is here", extra={"generation": app.consumer_generation_id})
+
+    app.on_partitions_assigned.connect(came)
+    app.on_rebalance_complete.connect(here)
 
 
 class FaustSource:

@@ -76,3 +76,19 @@ def test_another_faust_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faust, "__version__", "0.16.0")
     with pytest.raises(ConfigurationError, match=r"0\.16\.0"):
         check_faust()
+
+
+def test_a_rebalance_is_told_with_its_partitions_and_its_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    app = made(tmp_path)
+    app.consumer_generation_id = 7
+    partitions = {faust.types.TP("events", 2), faust.types.TP("events", 0), faust.types.TP("changelog", 2)}
+
+    async def rebalance() -> None:
+        await app.on_partitions_assigned.send(partitions)
+        await app.on_rebalance_complete.send()
+
+    with caplog.at_level("INFO", logger="streams.membership"):
+        asyncio.run(rebalance())
+    told = [cast("Any", record) for record in caplog.records if record.name == "streams.membership"]
+    assert told[0].partitions == {"changelog": [2], "events": [0, 2]}
+    assert [record.generation for record in told] == [7, 7]
