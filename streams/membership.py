@@ -93,7 +93,7 @@ def faust_app(settings: Settings, group: str) -> faust.App:
 def _tell_of_rebalances(app: faust.App) -> None:
     """Log which partitions came, and when their state is here: what lies between is the pause that visitors notice."""
 
-    async def came(_: Any, *assigned: Any, **__: Any) -> None:
+    async def came(_: Any, /, *assigned: Any, **__: Any) -> None:
         places: defaultdict[str, list[int]] = defaultdict(list)
         for tp in sorted(set().union(*assigned)):
             places[tp.topic].append(tp.partition)
