@@ -32,6 +32,9 @@ class Runner(faust.Worker):
         timer.start()
         super()._schedule_shutdown(signal)
 
+    async def _sentinel_task(self) -> None:
+        """Faust waits one more second here, when everything has ended."""
+
 
 class Role(Protocol):
     """What every worker has: a Faust app, and a word on its health."""

@@ -164,7 +164,7 @@ def start_triton(broker: str) -> Iterator[ProcessFactory]:
 
     yield start
     for server, child in started:
-        child.stop(10)
+        child.kill()
         server.remove_shared_memory()
 
 
@@ -209,7 +209,7 @@ def _processes(module: str, address: Callable[[Settings], str], folder: Path) ->
 
     yield start
     for child in started:
-        child.stop(5)
+        child.kill()
 
 
 def wait_until_healthy(child: Child, address: str, patience_seconds: float = 60.0) -> dict[str, Any]:
