@@ -7,7 +7,6 @@ from typing import Any
 
 from faust.stores import STORES
 from faust.stores.memory import Store
-from faust.tables import TableManager
 
 from streams.sessions import decode_state, is_newer
 
@@ -33,16 +32,6 @@ class NewestStore(Store[bytes, bytes]):
             if held is None or is_newer(decode_state(value), decode_state(held)):
                 self.data[key] = value
                 self._key_partition[key] = event.message.partition
-
-
-class PromptTables(TableManager):
-    """Faust's tables without the second that it waits for more of them; the worker has declared its own before it starts."""
-
-    async def on_start(self) -> None:
-        """Subscribe to the changelogs and wait for partitions."""
-        if not self.should_stop:
-            await self._update_channels()
-            await self.recovery.start()
 
 
 STORES.aliases["newest"] = f"{NewestStore.__module__}:{NewestStore.__qualname__}"

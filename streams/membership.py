@@ -21,7 +21,7 @@ from contracts.kafka_client import password, servers, ssl_context
 from contracts.settings import KafkaSettings, Settings, resolve
 from streams.batch import Incoming
 from streams.faust_consumer import PassingConsumer
-from streams.faust_store import STORE_URL, PromptTables
+from streams.faust_store import STORE_URL
 from streams.lease import Lease
 from streams.ports import Record
 
@@ -67,7 +67,6 @@ def faust_app(settings: Settings, group: str) -> faust.App:
         key_serializer="raw",
         value_serializer="raw",
         store=STORE_URL,
-        TableManager=PromptTables,
         producer_acks=-1,
         broker_commit_interval=worker.commit_interval_seconds,
         broker_session_timeout=worker.session_timeout_seconds,
