@@ -29,7 +29,7 @@ from streams.kafka import ItemFollower, KafkaLog
 from streams.learning import SessionPublisher
 from streams.lease import Lease
 from streams.liveness import Readiness, SystemClock
-from streams.membership import FaustSource, FaustTable, check_faust, faust_app, lags, left_to_recover
+from streams.membership import FaustSource, FaustTable, check_faust, faust_app, is_settled, lags, left_to_recover
 from streams.refresh import Refresher
 from streams.sessions import IDS_PREFIX, SessionState, decode_state, is_expired
 from streams.versions import Versions
@@ -239,6 +239,6 @@ class EventsWorker:
         generation, left = self.app.consumer_generation_id, left_to_recover(self.app)
         if left is not None:
             return self.readiness.preparing(now, (generation, left), f"reading sessions back, {left} records left")
-        if generation < 0 or self.app.rebalancing or not self.app.flow_control.is_active():
+        if generation < 0 or not is_settled(self.app):
             return self.readiness.preparing(now, generation, "waiting for partitions")
         return self.readiness.ready(now)

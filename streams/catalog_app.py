@@ -18,7 +18,7 @@ from streams.encoder_client import RoutedEncoder
 from streams.kafka import KafkaLog
 from streams.lease import Lease
 from streams.liveness import Readiness, SystemClock
-from streams.membership import FaustSource, check_faust, faust_app, lags
+from streams.membership import FaustSource, check_faust, faust_app, is_settled, lags
 from streams.routes import RouteFollower
 
 _LOG = logging.getLogger(__name__)
@@ -94,6 +94,6 @@ class CatalogWorker:
     def health(self) -> Health:
         """See `streams.run.Role`; waiting for the encoder is not progress."""
         now = self.clock.monotonic()
-        if self._contiguity is None or self.app.rebalancing or not self.app.flow_control.is_active():
+        if self._contiguity is None or not is_settled(self.app):
             return self.readiness.preparing(now, self._contiguity is None, "waiting for partitions")
         return self.readiness.ready(now)

@@ -95,7 +95,7 @@ def _tell_of_rebalances(app: faust.App) -> None:
 
     async def came(_: Any, /, *assigned: Any, **__: Any) -> None:
         places: defaultdict[str, list[int]] = defaultdict(list)
-        for tp in sorted(set().union(*assigned)):
+        for tp in sorted(assigned[0]):
             places[tp.topic].append(tp.partition)
         _LOG.info("partitions came", extra={"generation": app.consumer_generation_id, "partitions": dict(places)})
 
@@ -104,6 +104,11 @@ def _tell_of_rebalances(app: faust.App) -> None:
 
     app.on_partitions_assigned.connect(came)
     app.on_rebalance_complete.connect(here)
+
+
+def is_settled(app: faust.App) -> bool:
+    """Whether no rebalance goes on, up to Faust's own word that the worker is ready, and records flow."""
+    return not app.rebalancing and bool(app.flow_control.is_active())
 
 
 class FaustSource:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 
+import httpx
 import msgspec
 import pytest
 
@@ -38,12 +38,9 @@ def pages_since(settings: Settings, since_ms: int) -> list[tuple[Stored, dict[st
 def health(settings: Settings) -> str:
     """What the worker of these settings says of itself, for whoever reads why a test failed."""
     try:
-        with urllib.request.urlopen(f"http://{settings.worker.metrics_address}/healthz", timeout=5) as response:
-            return str(response.read().decode())
-    except urllib.error.HTTPError as error:
-        return error.read().decode()
-    except OSError as error:
-        return str(error)
+        return httpx.get(f"http://{settings.worker.metrics_address}/healthz", timeout=5).text
+    except httpx.TransportError as error:
+        return repr(error)
 
 
 def seconds_until_every_partition_has_a_full_page(settings: Settings, since_ms: int, patience: float) -> float:
